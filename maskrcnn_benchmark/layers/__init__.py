@@ -1,0 +1,22 @@
+"""Layers and operators."""
+
+from .batch_norm import FrozenBatchNorm2d
+from .label_smoothing_loss import Label_Smoothing_Regression
+from .misc import BatchNorm2d, Conv2d, ConvTranspose2d, interpolate
+from .nms import batched_nms, nms
+from .roi_align import ROIAlign, roi_align
+from .smooth_l1_loss import smooth_l1_loss
+
+__all__ = [
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "FrozenBatchNorm2d",
+    "Label_Smoothing_Regression",
+    "ROIAlign",
+    "batched_nms",
+    "interpolate",
+    "nms",
+    "roi_align",
+    "smooth_l1_loss",
+]

@@ -1,0 +1,28 @@
+"""Cross entropy against smoothed one-hot targets."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Label_Smoothing_Regression(nn.Module):
+    """Cross entropy with the target 1 - e on the true class and e / (C - 1) on each of the others.
+
+    Args:
+        e: smoothing.
+        reduction: `mean`, `sum` or `none`.
+    """
+
+    def __init__(self, e: float = 0.01, reduction: str = "mean"):
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction must be mean, sum or none, found {reduction!r}")
+        self.e = e
+        self.reduction = reduction
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Logits [N, C] and classes int64 [N] to the loss."""
+        log_p = F.log_softmax(x, dim=1)
+        off = self.e / (x.size(1) - 1)
+        true = log_p.gather(1, target[:, None]).squeeze(1)
+        loss = -((1.0 - self.e - off) * true + off * log_p.sum(1))
+        return {"mean": loss.mean, "sum": loss.sum, "none": lambda: loss}[self.reduction]()

@@ -1,0 +1,59 @@
+"""Small helpers that SGB's users import from here."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+from yacs.config import CfgNode
+
+from .comm import is_main_process
+from .files import atomic_write
+
+
+def mkdir(path: str) -> None:
+    """Make a folder and its parents; an existing one is fine."""
+    os.makedirs(path, exist_ok=True)
+
+
+def save_labels(dataset_list, output_dir: str) -> None:
+    """Write the class names of the data sets to `labels.json`, {data set: {index: name}}."""
+    if not is_main_process():
+        return
+    labels = {
+        type(dataset).__name__: dict(enumerate(dataset.ind_to_classes))
+        for dataset in dataset_list
+        if hasattr(dataset, "ind_to_classes")
+    }
+    with atomic_write(os.path.join(output_dir, "labels.json")) as path:
+        path.write_text(json.dumps(labels, indent=2))
+
+
+def save_config(cfg: CfgNode, path: str) -> None:
+    """Write a configuration as YAML."""
+    if is_main_process():
+        with atomic_write(path) as temporary:
+            temporary.write_text(cfg.dump())
+
+
+def intersect_2d(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Which rows of x1 [n, k] equal which rows of x2 [m, k]: bool [n, m]."""
+    if x1.shape[1] != x2.shape[1]:
+        raise ValueError(f"rows must have one length, found {x1.shape[1]} and {x2.shape[1]}")
+    return (x1[:, None, :] == x2[None, :, :]).all(2)
+
+
+def argsort_desc(scores: np.ndarray) -> np.ndarray:
+    """Indices [n, scores.ndim] of all elements, largest first."""
+    return np.column_stack(np.unravel_index(np.argsort(-scores.ravel()), scores.shape))
+
+
+def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
+    """IoU of inclusive xyxy boxes [n, 4] and [m, 4]: [n, m]."""
+    top_left = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
+    bottom_right = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
+    intersection = np.clip(bottom_right - top_left + 1, 0, None).prod(2)
+    area1 = (boxes1[:, 2:] - boxes1[:, :2] + 1).prod(1)
+    area2 = (boxes2[:, 2:] - boxes2[:, :2] + 1).prod(1)
+    return intersection / (area1[:, None] + area2[None, :] - intersection)
