@@ -5,7 +5,7 @@ from torchvision.ops import roi_align as _roi_align
 
 
 def roi_align(input: Tensor, roi: Tensor, output_size, spatial_scale: float, sampling_ratio: int) -> Tensor:
-    """Pool regions [n, 5] (image, x1, y1, x2, y2 in pixels of the image) of features [N, C, H, W]: [n, C, *output_size]."""
+    """Pool regions [n, 5] (image, x1, y1, x2, y2 in pixels) of features [N, C, H, W]: [n, C, height, width]."""
     return _roi_align(input, roi.to(input.dtype), output_size, spatial_scale, sampling_ratio, aligned=False)
 
 
