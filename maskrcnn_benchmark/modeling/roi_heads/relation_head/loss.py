@@ -1,0 +1,67 @@
+"""Losses of the relation head: predicates of pairs, and object labels refined by the context."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
+LABEL_SMOOTHING = 0.01
+
+
+class RelationLossComputation:
+    """Cross entropy of predicates and of object labels, each a mean over all images' pairs or objects."""
+
+    def __init__(self, use_label_smoothing: bool = False):
+        self.label_smoothing = LABEL_SMOOTHING if use_label_smoothing else 0.0
+
+    def __call__(
+        self,
+        proposals: Sequence[BoxList],
+        rel_labels: Sequence[Tensor],
+        relation_logits: Sequence[Tensor],
+        refine_logits: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of the predicates and loss of the objects' labels.
+
+        Args:
+            proposals: with the field `labels`.
+            rel_labels: predicate of each pair, background 0, int64 [m_i] each.
+            relation_logits: [m_i, R] each
+            refine_logits: [n_i, C] each
+
+        Returns:
+            two scalars; zero, and still connected to the logits, where there is no pair or no object at all
+        """
+        obj_labels = torch.cat([proposal.get_field("labels") for proposal in proposals])
+        return (
+            self._cross_entropy(torch.cat(list(relation_logits)), torch.cat(list(rel_labels))),
+            self._cross_entropy(torch.cat(list(refine_logits)), obj_labels),
+        )
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if len(logits) == 0:
+            return logits.float().sum()
+        return F.cross_entropy(logits.float(), labels.long(), label_smoothing=self.label_smoothing)
+
+
+class FocalLoss(nn.Module):
+    """Focal loss of class logits (Lin et al., ICCV 2017, eq. 5); `alpha` weighs foreground, 1 - `alpha` background."""
+
+    def __init__(self, gamma: float = 0, alpha: float | None = None, size_average: bool = True):
+        super().__init__()
+        self.gamma, self.alpha, self.size_average = gamma, alpha, size_average
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Logits [m, R] and labels int64 [m], background 0 -> mean or sum over the rows."""
+        log_p = -F.cross_entropy(input, target, reduction="none")
+        loss = -((1 - log_p.exp()) ** self.gamma) * log_p
+        if self.alpha is not None:
+            loss = loss * torch.where(target > 0, self.alpha, 1 - self.alpha)
+        return loss.mean() if self.size_average else loss.sum()
+
+
+def make_roi_relation_loss_evaluator(cfg) -> RelationLossComputation:
+    return RelationLossComputation(cfg.MODEL.ROI_RELATION_HEAD.LABEL_SMOOTHING_LOSS)

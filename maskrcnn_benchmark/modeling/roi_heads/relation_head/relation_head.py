@@ -1,0 +1,98 @@
+"""The relation head: from proposals to pairs, features of both, a predictor, and losses or scored triplets."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
+from .inference import make_roi_relation_post_processor
+from .loss import make_roi_relation_loss_evaluator
+from .roi_relation_feature_extractors import make_roi_relation_feature_extractor
+from .roi_relation_predictors import make_roi_relation_predictor
+from .sampling import make_roi_relation_samp_processor
+
+
+class ROIRelationHead(nn.Module):
+    """Relations between the objects of each image.
+
+    Its feature extractors have the box head's structure and start from the box head's weights, but learn on their own
+    at a lower rate, while the detector stays as it is.
+    """
+
+    def __init__(self, cfg, in_channels: int):
+        super().__init__()
+        head = cfg.MODEL.ROI_RELATION_HEAD
+        self.use_gt_box = head.USE_GT_BOX
+        self.use_union_box = head.PREDICT_USE_VISION
+        self.num_obj_classes, self.num_rel_classes = cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES, head.NUM_CLASSES
+        self.union_feature_extractor = make_roi_relation_feature_extractor(cfg, in_channels)
+        self.box_feature_extractor = make_roi_box_feature_extractor(cfg, in_channels)
+        self.predictor = make_roi_relation_predictor(cfg, self.box_feature_extractor.out_channels)
+        self.post_processor = make_roi_relation_post_processor(cfg)
+        self.loss_evaluator = make_roi_relation_loss_evaluator(cfg)
+        self.samp_processor = make_roi_relation_samp_processor(cfg)
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[BoxList],
+        targets: Sequence[BoxList] | None = None,
+        logger=None,
+    ) -> tuple[Tensor, Sequence[BoxList], dict[str, Tensor]]:
+        """Losses in training, predictions otherwise.
+
+        Args:
+            features: feature maps, one per level.
+            proposals: boxes of each image; in SGDet detections, after regression and suppression.
+            targets: ground truth with the field `relation`, in training.
+            logger: passed on to the predictor.
+
+        Returns:
+            roi features [n, D]; the proposals in training, predictions (`PostProcessor`) otherwise; losses by name,
+            none outside of training
+        """
+        if not self.training:
+            return self._predict(features, proposals, logger)
+        with torch.no_grad():
+            sample = self.samp_processor.gtbox_relsample if self.use_gt_box else self.samp_processor.detect_relsample
+            proposals, rel_labels, rel_pair_idxs, rel_binarys = sample(proposals, targets)
+        roi_features, union_features = self._features(features, proposals, rel_pair_idxs)
+        refine_logits, relation_logits, add_losses = self.predictor(
+            proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
+        )
+        loss_relation, loss_refine = self.loss_evaluator(proposals, rel_labels, relation_logits, refine_logits)
+        return roi_features, proposals, {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}
+
+    def _predict(self, features, proposals, logger):
+        rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)
+        roi_features, union_features = self._features(features, proposals, rel_pair_idxs)
+        # Images without objects have no context: the predictor sees the others only.
+        filled = [i for i, proposal in enumerate(proposals) if len(proposal) > 0]
+        obj_logits = [roi_features.new_zeros((0, self.num_obj_classes)) for _ in proposals]
+        rel_logits = [roi_features.new_zeros((0, self.num_rel_classes)) for _ in proposals]
+        if filled:
+            refined, relations, _ = self.predictor(
+                [proposals[i] for i in filled],
+                [rel_pair_idxs[i] for i in filled],
+                None,
+                None,
+                roi_features,
+                union_features,
+                logger,
+            )
+            for i, refined_logits, relation_logits in zip(filled, refined, relations, strict=True):
+                obj_logits[i], rel_logits[i] = refined_logits, relation_logits
+        return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals), {}
+
+    def _features(self, features, proposals, rel_pair_idxs):
+        roi_features = self.box_feature_extractor(features, proposals)
+        if not self.use_union_box:
+            return roi_features, None
+        return roi_features, self.union_feature_extractor(features, proposals, rel_pair_idxs)
+
+
+def build_roi_relation_head(cfg, in_channels: int) -> ROIRelationHead:
+    return ROIRelationHead(cfg, in_channels)

@@ -1,0 +1,90 @@
+"""Features of pairs: the union box's image features plus a convolution over where both boxes lie in the image."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling.make_layers import make_fc
+from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
+
+
+@registry.ROI_RELATION_FEATURE_EXTRACTORS.register("RelationFeatureExtractor")
+class RelationFeatureExtractor(nn.Module):
+    """The extractor of Neural Motifs, pooling from all pyramid levels where POOLING_ALL_LEVELS says so.
+
+    With CAUSAL.SEPARATE_SPATIAL the two parts stay apart, as the causal predictor can use them.
+    """
+
+    def __init__(self, cfg, in_channels: int):
+        super().__init__()
+        head = cfg.MODEL.ROI_RELATION_HEAD
+        self.feature_extractor = make_roi_box_feature_extractor(
+            cfg, in_channels, cat_all_levels=head.POOLING_ALL_LEVELS
+        )
+        self.out_channels = self.feature_extractor.out_channels
+
+        self.separate_spatial = head.CAUSAL.SEPARATE_SPATIAL
+        if self.separate_spatial:
+            self.spatial_fc = nn.Sequential(
+                make_fc(self.feature_extractor.resize_channels, self.out_channels // 2),
+                nn.ReLU(inplace=True),
+                make_fc(self.out_channels // 2, self.out_channels),
+                nn.ReLU(inplace=True),
+            )
+
+        self.rect_size = cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION * 4 - 1  # rect_conv takes it to the resolution
+        self.rect_conv = nn.Sequential(
+            nn.Conv2d(2, in_channels // 2, kernel_size=7, stride=2, padding=3),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(in_channels // 2, momentum=0.01),
+            nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+            nn.Conv2d(in_channels // 2, in_channels, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(in_channels, momentum=0.01),
+        )
+
+    def forward(
+        self, x: Sequence[Tensor], proposals: Sequence[BoxList], rel_pair_idxs: Sequence[Tensor]
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Features of the pairs of all images.
+
+        Args:
+            x: feature maps, one per level.
+            proposals: boxes of each image.
+            rel_pair_idxs: (subject, object) indices, int64 [m_i, 2] each.
+
+        Returns:
+            [m, out_channels], or with SEPARATE_SPATIAL image and spatial features, [m, out_channels] each
+        """
+        subjects = [p.copy_with_fields([])[pairs[:, 0]] for p, pairs in zip(proposals, rel_pair_idxs, strict=True)]
+        objects = [p.copy_with_fields([])[pairs[:, 1]] for p, pairs in zip(proposals, rel_pair_idxs, strict=True)]
+        unions = [boxlist_union(s, o) for s, o in zip(subjects, objects, strict=True)]
+        if sum(map(len, unions)) == 0:  # neither pooling nor batch normalisation has an answer for nothing
+            empty = x[0].new_zeros((0, self.out_channels))
+            return (empty, empty) if self.separate_spatial else empty
+
+        rectangles = torch.stack((self._rectangles(subjects), self._rectangles(objects)), dim=1)
+        spatial = self.rect_conv(rectangles)  # [m, in_channels, resolution, resolution]
+        visual = self.feature_extractor.pooler(x, unions)
+        if self.separate_spatial:
+            return self.feature_extractor.forward_without_pool(visual), self.spatial_fc(spatial.flatten(1))
+        return self.feature_extractor.forward_without_pool(visual + spatial)
+
+    def _rectangles(self, boxes: Sequence[BoxList]) -> Tensor:
+        """Each box as ones on a grid that stands for its image, [m, rect_size, rect_size]."""
+        scaled = torch.cat([b.resize((self.rect_size, self.rect_size)).bbox for b in boxes])
+        first, last = scaled[:, :2].floor().long(), scaled[:, 2:].ceil().long()
+        cells = torch.arange(self.rect_size, device=scaled.device)
+        inside = (cells >= first[..., None]) & (cells <= last[..., None])  # [m, (x, y), rect_size]
+        return (inside[:, 1, :, None] & inside[:, 0, None, :]).float()
+
+
+def make_roi_relation_feature_extractor(cfg, in_channels: int) -> nn.Module:
+    name = cfg.MODEL.ROI_RELATION_HEAD.FEATURE_EXTRACTOR
+    return registry.lookup(registry.ROI_RELATION_FEATURE_EXTRACTORS, name, "MODEL.ROI_RELATION_HEAD.FEATURE_EXTRACTOR")(
+        cfg, in_channels
+    )

@@ -1,0 +1,240 @@
+"""Inputs and word vectors that the contexts share: box codes, label embeddings, sequence order, GloVe."""
+
+import logging
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_write
+
+GLOVE_SPREAD = 0.4  # standard deviation of the entries of GloVe's vectors of frequent words
+
+
+class UntreatedMeans(nn.Module):
+    """Base of modules that keep moving averages of features, "untreated" values for the causal effects."""
+
+    average_ratio = 0.0005
+
+    def moving_average(self, holder: Tensor, input: Tensor) -> Tensor:
+        """The average [d] moved a little towards the mean row of `input` [n, d]; unmoved where there is no row."""
+        if input.shape[0] == 0:
+            return holder
+        return torch.lerp(holder, input.detach().mean(dim=0).to(holder.dtype), self.average_ratio)
+
+
+class RowBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation of rows that in training falls back to running statistics where a batch has one row or none.
+
+    One row has no spread, so it cannot be normalised by its own; an image with a single object is such a batch.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.shape[0] < 2:
+            return nn.functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(input)
+
+
+def position_embedding() -> nn.Sequential:
+    """Layers that embed box codes as `encode_box_info` makes them: [n, 9] -> [n, 128]."""
+    return nn.Sequential(
+        nn.Linear(9, 32), RowBatchNorm1d(32, momentum=0.001), nn.Linear(32, 128), nn.ReLU(inplace=True)
+    )
+
+
+def embed_labels(embedding: nn.Embedding, proposals: Sequence[BoxList], use_gt_label: bool) -> Tensor:
+    """Embedding of each object's label, or the mean of all embeddings under the detector's class probabilities.
+
+    Args:
+        embedding: one row per object class.
+        proposals: with the field `labels`, or with `predict_logits` of the detector.
+        use_gt_label: which of both.
+
+    Returns:
+        [n, embedding width]
+    """
+    if use_gt_label:
+        return embedding(torch.cat([p.get_field("labels") for p in proposals]).long())
+    logits = torch.cat([p.get_field("predict_logits") for p in proposals]).detach()
+    return logits.float().softmax(dim=1) @ embedding.weight
+
+
+def center_x(proposals: Sequence[BoxList]) -> Tensor:
+    """Horizontal centres of all boxes in pixels, [n]."""
+    boxes = torch.cat([p.convert("xyxy").bbox for p in proposals])
+    return 0.5 * (boxes[:, 0] + boxes[:, 2])
+
+
+def encode_box_info(proposals: Sequence[BoxList]) -> Tensor:
+    """(w, h, cx, cy, x1, y1, x2, y2, w * h) of all boxes, relative to their image, [n, 9]."""
+    codes = []
+    for proposal in proposals:
+        boxes = proposal.convert("xyxy").bbox
+        scale = boxes.new_tensor(proposal.size)
+        size = boxes[:, 2:] - boxes[:, :2] + 1.0
+        center = boxes[:, :2] + 0.5 * size
+        area = size.prod(dim=1, keepdim=True) / scale.prod()
+        codes.append(torch.cat((size / scale, center / scale, boxes / scale.repeat(2), area), dim=1))
+    return torch.cat(codes)
+
+
+def transpose_packed_sequence_inds(lengths: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Order in which a packed sequence stores rows that lie sequence by sequence.
+
+    Args:
+        lengths: of the sequences, longest first.
+
+    Returns:
+        row indices, first those of step 0 of every sequence, [sum of lengths], and the number of sequences that reach
+        each step
+
+    >>> transpose_packed_sequence_inds([3, 2])
+    (array([0, 3, 1, 4, 2]), [2, 2, 1])
+    """
+    lengths = np.asarray(lengths)
+    starts = np.cumsum(lengths) - lengths
+    steps = np.arange(lengths.max(initial=0))
+    reached = steps[:, None] < lengths  # [steps, sequences]
+    return (starts + steps[:, None])[reached], reached.sum(axis=1).tolist()
+
+
+def sort_by_score(proposals: Sequence[BoxList], scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Order of objects for an LSTM over each image: images with most objects first, in an image the highest score first.
+
+    Args:
+        proposals: objects of each image.
+        scores: of all objects, [n]
+
+    Returns:
+        the permutation into packed order, its inverse, both int64 [n], and the batch sizes of the packed sequence
+    """
+    num_objs = [len(p) for p in proposals]
+    starts = np.cumsum([0, *num_objs]).tolist()
+    images = sorted(range(len(num_objs)), key=lambda image: -num_objs[image])
+    order = torch.cat(
+        [starts[i] + scores[starts[i] : starts[i + 1]].argsort(descending=True, stable=True) for i in images]
+    )
+    packed, batch_sizes = transpose_packed_sequence_inds([num_objs[i] for i in images])
+    perm = order[torch.from_numpy(packed).to(order.device)]
+    return perm, perm.argsort(), torch.tensor(batch_sizes)
+
+
+def to_onehot(vec: Tensor, num_classes: int, fill: float = 1000) -> Tensor:
+    """Logits of certain labels: `fill` at the label, -`fill` elsewhere; int [n] -> float [n, num_classes]."""
+    logits = torch.full((len(vec), num_classes), -float(fill), device=vec.device)
+    return logits.scatter_(1, vec.long()[:, None], float(fill))
+
+
+def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], device: torch.device) -> Tensor:
+    """A dropout mask to be used for all steps of a sequence: zeros, and 1 / (1 - p) where values are kept."""
+    keep = torch.rand(tuple(tensor_shape), device=device) > dropout_probability
+    return keep.float() / (1.0 - dropout_probability)
+
+
+def object_word_vectors(config, names: Sequence[str]) -> Tensor:
+    """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
+
+    `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` takes the text embeddings of RelCLIP's text encoder, keeps
+    their leading principal components over the given names (zeros beyond as many components as there are) and scales
+    all to GloVe's spread. `random` draws a normal vector per name, the same in every run.
+
+    Returns:
+        float32 [number of names, EMBED_DIM]
+    """
+    head = config.MODEL.ROI_RELATION_HEAD
+    kind, width = head.WORD_EMBEDDING, head.EMBED_DIM
+    if kind == "glove":
+        return obj_edge_vectors(names, wv_dir=config.GLOVE_DIR, wv_dim=width)
+    if kind == "clip":
+        return _principal_components(_clip_text_embeddings(config, names), width)
+    if kind == "random":
+        return torch.stack([_random_vector(name, width) for name in names])
+    raise InputError(f"MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING is {kind!r}; choose glove, clip or random.")
+
+
+def obj_edge_vectors(names: Sequence[str], wv_dir: str, wv_type: str = "glove.6B", wv_dim: int = 300) -> Tensor:
+    """Word vectors of class names.
+
+    A name that has none takes that of its longest word, so "traffic light" that of "traffic"; if that has none either,
+    a normal random vector that depends on the name only.
+
+    Returns:
+        float32 [number of names, wv_dim]
+    """
+    index, vectors, _ = load_word_vectors(wv_dir, wv_type, wv_dim)
+    logger = logging.getLogger(__name__)
+    rows = []
+    for name in names:
+        word = name if name in index else max(name.split(" "), key=len)
+        if word not in index:
+            logger.warning("%s%s has no word vector for %r: it starts from a random one.", wv_type, wv_dim, name)
+        rows.append(vectors[index[word]] if word in index else _random_vector(name, wv_dim))
+    return torch.stack(rows)
+
+
+def load_word_vectors(root: str, wv_type: str, dim: int | str) -> tuple[dict[str, int], Tensor, int]:
+    """GloVe's vectors from `<root>/<wv_type>.<dim>d.pt`, or from the `.txt` of that name, which is then cached as `.pt`.
+
+    Returns:
+        row of each word, vectors [words, width], width: what SGB caches, too
+    """
+    stem = f"{wv_type}.{dim}d" if isinstance(dim, int) else f"{wv_type}.{dim}"
+    cache, text = Path(root, f"{stem}.pt"), Path(root, f"{stem}.txt")
+    if cache.is_file():
+        return torch.load(cache, map_location="cpu", weights_only=True)
+    if not text.is_file():
+        raise InputError(
+            f"GLOVE_DIR {os.path.abspath(root)} holds neither {text.name} nor {cache.name}; unpack "
+            f"https://nlp.stanford.edu/data/{wv_type}.zip there, or set MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING to clip "
+            "or random."
+        )
+    result = _read_glove_text(text, int(str(dim).removesuffix("d")))
+    try:
+        with atomic_write(cache) as temporary:
+            torch.save(result, temporary)
+    except OSError as error:  # a folder that others own: reading the text again next time is only slower
+        logging.getLogger(__name__).warning("%s could not be written (%s); word vectors stay uncached.", cache, error)
+    return result
+
+
+def _read_glove_text(path: Path, width: int) -> tuple[dict[str, int], Tensor, int]:
+    logging.getLogger(__name__).info("Reading word vectors from %s", path)
+    index: dict[str, int] = {}
+    rows: list[np.ndarray] = []
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            word, *values = line.strip().rsplit(b" ", width)
+            try:
+                row = np.array(values, dtype=np.float32)
+                if len(row) != width:
+                    raise ValueError(f"{len(row)} values")
+            except ValueError as error:
+                raise InputError(
+                    f"{path}, line {number}: expected a word and {width} numbers ({error}); the file may be cut short."
+                ) from error
+            # words that are not UTF-8 name no class, but keep their row
+            index[word.decode("utf-8", errors="replace")] = len(rows)
+            rows.append(row)
+    if not rows:
+        raise InputError(f"{path} is empty; unpack it again.")
+    return index, torch.from_numpy(np.stack(rows)), width
+
+
+def _random_vector(name: str, width: int) -> Tensor:
+    return torch.randn(width, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+
+
+def _principal_components(vectors: Tensor, width: int) -> Tensor:
+    centred = vectors.double() - vectors.double().mean(dim=0)
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    components = (u * s)[:, :width]
+    components = components * (GLOVE_SPREAD * (components.numel() ** 0.5) / components.norm().clamp(min=1e-12))
+    return nn.functional.pad(components, (0, width - components.shape[1])).float()
