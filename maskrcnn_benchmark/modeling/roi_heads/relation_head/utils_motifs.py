@@ -14,8 +14,6 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
-GLOVE_SPREAD = 0.4  # standard deviation of the entries of GloVe's vectors of frequent words
-
 
 class UntreatedMeans(nn.Module):
     """Base of modules that keep moving averages of features, "untreated" values for the causal effects."""
@@ -107,7 +105,7 @@ def transpose_packed_sequence_inds(lengths: Sequence[int]) -> tuple[np.ndarray, 
 
 
 def sort_by_score(proposals: Sequence[BoxList], scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Order of objects for an LSTM over each image: images with most objects first, in an image the highest score first.
+    """Order of objects for LSTMs over images: images with most objects first, in each the highest score first.
 
     Args:
         proposals: objects of each image.
@@ -142,9 +140,7 @@ def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], de
 def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
 
-    `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` takes the text embeddings of RelCLIP's text encoder, keeps
-    their leading principal components over the given names (zeros beyond as many components as there are) and scales
-    all to GloVe's spread. `random` draws a normal vector per name, the same in every run.
+    `glove` reads GloVe's vectors from `GLOVE_DIR`. `random` draws a normal vector per name, the same in every run.
 
     Returns:
         float32 [number of names, EMBED_DIM]
@@ -153,8 +149,6 @@ def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     kind, width = head.WORD_EMBEDDING, head.EMBED_DIM
     if kind == "glove":
         return obj_edge_vectors(names, wv_dir=config.GLOVE_DIR, wv_dim=width)
-    if kind == "clip":
-        return _principal_components(_clip_text_embeddings(config, names), width)
     if kind == "random":
         return torch.stack([_random_vector(name, width) for name in names])
     raise InputError(f"MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING is {kind!r}; choose glove, clip or random.")
@@ -181,7 +175,7 @@ def obj_edge_vectors(names: Sequence[str], wv_dir: str, wv_type: str = "glove.6B
 
 
 def load_word_vectors(root: str, wv_type: str, dim: int | str) -> tuple[dict[str, int], Tensor, int]:
-    """GloVe's vectors from `<root>/<wv_type>.<dim>d.pt`, or from the `.txt` of that name, which is then cached as `.pt`.
+    """GloVe's vectors from `<root>/<wv_type>.<dim>d.pt`, or from the `.txt` of that name, then cached as `.pt`.
 
     Returns:
         row of each word, vectors [words, width], width: what SGB caches, too
@@ -230,11 +224,3 @@ def _read_glove_text(path: Path, width: int) -> tuple[dict[str, int], Tensor, in
 
 def _random_vector(name: str, width: int) -> Tensor:
     return torch.randn(width, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
-
-
-def _principal_components(vectors: Tensor, width: int) -> Tensor:
-    centred = vectors.double() - vectors.double().mean(dim=0)
-    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
-    components = (u * s)[:, :width]
-    components = components * (GLOVE_SPREAD * (components.numel() ** 0.5) / components.norm().clamp(min=1e-12))
-    return nn.functional.pad(components, (0, width - components.shape[1])).float()
