@@ -1,0 +1,428 @@
+"""Recalls of scene graphs, all from one number per ground-truth relation: the rank of the first prediction that matches.
+
+Shape letters: P predicted pairs, best first; N predicted boxes, M ground-truth boxes; G ground-truth relations of an
+image, T those of all images; R predicates with background; K = len(TOP_K).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
+
+TOP_K = (20, 50, 100)
+# A relation that none of the first 100 predictions matches has this rank; no recall looks further down.
+MAX_RANK = max(TOP_K)
+
+
+# -- ranks of one image ----------------------------------------------------------------------------------------------
+def object_agreement(
+    pred_boxes: np.ndarray,
+    pred_classes: np.ndarray,
+    gt_boxes: np.ndarray,
+    gt_classes: np.ndarray,
+    iou_threshold: float = 0.5,
+) -> np.ndarray:
+    """Which predicted object is which annotated object: same class, and an IoU that reaches the threshold.
+
+    Args:
+        pred_boxes, gt_boxes: [N, 4] and [M, 4], xyxy in pixels, inclusive corners.
+        pred_classes, gt_classes: int [N] and [M].
+
+    Returns:
+        bool [N, M].
+    """
+    return (bbox_overlaps(pred_boxes, gt_boxes) >= iou_threshold) & (pred_classes[:, None] == gt_classes[None])
+
+
+def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:
+    """Which prediction matches which ground truth: both objects agree and the predicate is the same.
+
+    Args:
+        pred_relations, gt_relations: int [P, 3] and [G, 3] of (subject index, object index, predicate).
+        agreement: bool [N, M] from `object_agreement`.
+
+    Returns:
+        bool [P, G].
+    """
+    subjects = agreement[pred_relations[:, 0, None], gt_relations[None, :, 0]]
+    objects = agreement[pred_relations[:, 1, None], gt_relations[None, :, 1]]
+    return subjects & objects & (pred_relations[:, 2, None] == gt_relations[None, :, 2])
+
+
+def first_match_rank(matches: np.ndarray) -> np.ndarray:
+    """Rank of the first prediction that matches each ground-truth relation; recall@k is `(rank < k).mean()`.
+
+    Args:
+        matches: bool [P, G], best prediction first.
+
+    Returns:
+        int64 [G], `MAX_RANK` where none of the first `MAX_RANK` predictions matches.
+
+    >>> first_match_rank(np.array([[False, True, False], [True, True, False]]))
+    array([  1,   0, 100])
+    """
+    matches = matches[:MAX_RANK]
+    if not len(matches):
+        return np.full(matches.shape[1], MAX_RANK)
+    return np.where(matches.any(0), matches.argmax(0), MAX_RANK)
+
+
+def best_predicates(pairs: np.ndarray, rel_scores: np.ndarray) -> np.ndarray:
+    """Each pair with its best predicate, background aside: int [P, 3]. Graph constraint: one predicate per pair."""
+    return np.column_stack((pairs, 1 + rel_scores[:, 1:].argmax(1)))
+
+
+def best_relations(pairs: np.ndarray, rel_scores: np.ndarray, obj_scores: np.ndarray) -> np.ndarray:
+    """The best relations where a pair may have several predicates (no graph constraint).
+
+    The score is that of the predicate times those of both objects; of equal scores the earlier pair and the smaller
+    predicate come first.
+
+    Args:
+        pairs: int [P, 2] of (subject index, object index).
+        rel_scores: [P, R], background first.
+        obj_scores: [N].
+
+    Returns:
+        int [min(MAX_RANK, P * (R - 1)), 3], best first.
+    """
+    cost = -(obj_scores[pairs].prod(1)[:, None] * rel_scores[:, 1:]).ravel()
+    if len(cost) > MAX_RANK:
+        # Sorting the few that reach the hundredth score, not all: ties at the end are cut after sorting.
+        candidates = np.flatnonzero(~(cost > np.partition(cost, MAX_RANK - 1)[MAX_RANK - 1]))
+    else:
+        candidates = np.arange(len(cost))
+    chosen = candidates[np.argsort(cost[candidates], kind="stable")[:MAX_RANK]]
+    pair, predicate = np.divmod(chosen, rel_scores.shape[1] - 1)
+    return np.column_stack((pairs[pair], predicate + 1))
+
+
+def rank_relations(
+    gt_relations: np.ndarray,
+    pairs: np.ndarray,
+    rel_scores: np.ndarray,
+    obj_scores: np.ndarray,
+    agreement: np.ndarray,
+    same_boxes: bool,
+) -> dict[str, np.ndarray]:
+    """The three ranks of every ground-truth relation of an image.
+
+    Args:
+        gt_relations: int [G, 3] of (subject index, object index, predicate).
+        pairs: int [P, 2], best first; rel_scores: [P, R]; obj_scores: [N]; agreement: bool [N, M].
+        same_boxes: the predicted boxes are the annotated ones in the same order (PredCls, SGCls), so that a predicted
+            pair can be told to be an annotated pair.
+
+    Returns:
+        `rank` with graph constraint, `nogc_rank` without, and `pair_rank` among the predictions on annotated pairs
+        (`MAX_RANK` everywhere without `same_boxes`): int64 [G] each.
+    """
+    first = slice(MAX_RANK)
+
+    def rank(relations: np.ndarray) -> np.ndarray:
+        return first_match_rank(match_relations(relations, gt_relations, agreement))
+
+    pair_rank = np.full(len(gt_relations), MAX_RANK)
+    if same_boxes:
+        annotated = np.zeros(agreement.shape, dtype=bool)
+        annotated[gt_relations[:, 0], gt_relations[:, 1]] = True
+        on_annotated = np.flatnonzero(annotated[pairs[:, 0], pairs[:, 1]])[first]
+        pair_rank = rank(best_predicates(pairs[on_annotated], rel_scores[on_annotated]))
+    return {
+        "rank": rank(best_predicates(pairs[first], rel_scores[first])),
+        "nogc_rank": rank(best_relations(pairs, rel_scores, obj_scores)),
+        "pair_rank": pair_rank,
+    }
+
+
+# -- from ranks to recalls -------------------------------------------------------------------------------------------
+def hits_at(ranks: np.ndarray) -> np.ndarray:
+    """Whether each relation is among the first k predictions: float64 [T, K], 0 or 1."""
+    return (ranks[:, None] < np.asarray(TOP_K)).astype(np.float64)
+
+
+def grouped_mean(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the rows of each group.
+
+    Args:
+        values: [T, K].
+        groups: int [T], the group of each row.
+
+    Returns:
+        the groups that occur, ascending, int [U]; and their means [U, K].
+
+    >>> grouped_mean(np.array([[1.0], [0.0], [1.0]]), np.array([7, 7, 3]))
+    (array([3, 7]), array([[1. ],
+           [0.5]]))
+    """
+    order = np.argsort(groups, kind="stable")
+    unique, start, count = np.unique(groups[order], return_index=True, return_counts=True)
+    return unique, np.add.reduceat(values[order], start, axis=0) / count[:, None]
+
+
+def contains_triplets(triplets: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which rows of triplets int [T, 3] are among the rows of known int [Z, 3]: bool [T]."""
+    return np.isin(_codes(triplets), _codes(known))
+
+
+def _codes(triplets: np.ndarray) -> np.ndarray:
+    """One int64 for each row of small non-negative integers."""
+    triplets = np.asarray(triplets, dtype=np.int64).reshape(len(triplets), -1)
+    return (triplets << np.arange(triplets.shape[1]) * 20).sum(1)
+
+
+def mean(values) -> float:
+    """The mean; nan without any value."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+# -- the metrics, under SGB's names ----------------------------------------------------------------------------------
+class SceneGraphEvaluation(ABC):
+    """One metric of SGB: containers in a shared `result_dict`, filled from ranks, printed as a line.
+
+    The ranks come in `local_container`, of one image or of many:
+
+        gt_triplets  int [T, 3] of (subject class, object class, predicate)
+        image        int [T], to which image a relation belongs, ascending
+        rank, nogc_rank, pair_rank   int [T], see `rank_relations`
+    """
+
+    def __init__(self, result_dict: dict):
+        self.result_dict = result_dict
+
+    @abstractmethod
+    def register_container(self, mode: str) -> None:
+        """Put the empty containers of the task `mode` (predcls, sgcls, sgdet) into the result dictionary."""
+
+    @abstractmethod
+    def generate_print_string(self, mode: str) -> str:
+        """The line of the log."""
+
+
+class _PerK(SceneGraphEvaluation):
+    """What all metrics share: a container with a value or list for each k, and SGB's line."""
+
+    container: ClassVar[str]  # suffix of the key in the result dictionary
+    label: ClassVar[str]
+    title: ClassVar[str]
+    rank: ClassVar[str] = "rank"
+
+    def values(self, mode: str) -> dict[int, float]:
+        """The metric for each k."""
+        return {k: mean(v) for k, v in self.result_dict[mode + self.container].items()}
+
+    def generate_print_string(self, mode: str) -> str:
+        parts = "".join(f"{self.label} @ {k}: {value:.4f}; " for k, value in self.values(mode).items())
+        return f"SGG eval: {parts} for mode={mode}, type={self.title}.\n"
+
+    def _extend(self, container: str, columns: np.ndarray) -> None:
+        """Append the rows of columns [I, K] to the lists of a container."""
+        for values, column in zip(self.result_dict[container].values(), columns.T, strict=True):
+            values.extend(column.tolist())
+
+
+class SGRecall(_PerK):
+    """R@k: the share of an image's relations that its first k predictions hold, averaged over images (Motifs)."""
+
+    container, label, title = "_recall", "    R", "Recall(Main)"
+
+    def register_container(self, mode: str) -> None:
+        self.result_dict[mode + self.container] = {k: [] for k in TOP_K}
+
+    def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> dict:
+        """Append the recall of each image."""
+        hits = hits_at(local_container[self.rank])
+        self._extend(mode + self.container, grouped_mean(hits, local_container["image"])[1])
+        return local_container
+
+
+class SGNoGraphConstraintRecall(SGRecall):
+    """ng-R@k: the same where a pair may have several predicates."""
+
+    container, label, title = "_recall_nogc", " ng-R", "No Graph Constraint Recall(Main)"
+    rank = "nogc_rank"
+
+
+class SGZeroShotRecall(SGRecall):
+    """zR@k: the recall of relations whose triplet of classes training never shows."""
+
+    container, label, title = "_zeroshot_recall", "   zR", "Zero Shot Recall"
+
+    def prepare_zeroshot(self, global_container: dict, local_container: dict) -> None:
+        """Find the relations that count, given `zeroshot_triplet` int [Z, 3] of the global container."""
+        zero_shot = contains_triplets(local_container["gt_triplets"], global_container["zeroshot_triplet"])
+        self.zeroshot_idx = np.flatnonzero(zero_shot)
+
+    def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> dict:
+        counted = {name: local_container[name][self.zeroshot_idx] for name in ("image", self.rank)}
+        super().calculate_recall(global_container, counted, mode)
+        return local_container
+
+
+class SGNGZeroShotRecall(SGZeroShotRecall):
+    """ng-zR@k: zero-shot recall without graph constraint."""
+
+    container, label, title = "_ng_zeroshot_recall", "ng-zR", "No Graph Constraint Zero Shot Recall"
+    rank = "nogc_rank"
+
+
+class SGPairAccuracy(_PerK):
+    """A@k: recall of the predictions on annotated pairs, over all relations (Zhang et al., Graphical Contrastive Losses).
+
+    PredCls and SGCls only.
+    """
+
+    container, label, title = "_accuracy", "    A", "TopK Accuracy"
+    rank = "pair_rank"
+
+    def register_container(self, mode: str) -> None:
+        for part in ("_hit", "_count"):
+            self.result_dict[mode + self.container + part] = {k: [] for k in TOP_K}
+
+    def values(self, mode: str) -> dict[int, float]:
+        hits, counts = (self.result_dict[mode + self.container + part] for part in ("_hit", "_count"))
+        return {k: sum(hits[k]) / sum(counts[k]) if counts[k] else float("nan") for k in TOP_K}
+
+    def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> None:
+        """Append the hits and the number of relations of each image."""
+        if mode == "sgdet":
+            return
+        image = local_container["image"]
+        count = np.unique(image, return_counts=True)[1][:, None].astype(np.float64)
+        hit = grouped_mean(hits_at(local_container[self.rank]), image)[1] * count
+        self._extend(mode + self.container + "_hit", hit.round())
+        self._extend(mode + self.container + "_count", count.repeat(len(TOP_K), 1))
+
+
+class SGMeanRecall(_PerK):
+    """mR@k: recall of each predicate, averaged over the images that have it, then over predicates (VCTree)."""
+
+    container, label, title = "_mean_recall", "   mR", "Mean Recall"
+
+    def __init__(self, result_dict: dict, num_rel: int, ind_to_predicates: list[str], print_detail: bool = False):
+        super().__init__(result_dict)
+        self.num_rel = num_rel
+        self.rel_name_list = ind_to_predicates[1:]
+        self.print_detail = print_detail
+
+    def register_container(self, mode: str) -> None:
+        self.result_dict[mode + self.container] = dict.fromkeys(TOP_K, 0.0)
+        self.result_dict[mode + self.container + "_collect"] = {k: [[] for _ in range(self.num_rel)] for k in TOP_K}
+        self.result_dict[mode + self.container + "_list"] = {k: [] for k in TOP_K}
+
+    def collect_mean_recall_items(self, global_container: dict, local_container: dict, mode: str) -> None:
+        """Append each image's recall of every predicate that it has; place 0 holds that of all its relations."""
+        hits, image = hits_at(local_container[self.rank]), local_container["image"]
+        predicate = local_container["gt_triplets"][:, 2].astype(np.int64)
+        groups, recalls = grouped_mean(hits, image.astype(np.int64) * self.num_rel + predicate)  # [U], [U, K]
+        predicate = np.concatenate((groups % self.num_rel, np.zeros(len(np.unique(image)), dtype=np.int64)))
+        recalls = np.concatenate((recalls, grouped_mean(hits, image)[1]))
+        order = np.argsort(predicate, kind="stable")
+        present, start = np.unique(predicate[order], return_index=True)
+        collect = self.result_dict[mode + self.container + "_collect"]
+        for place, rows in zip(present.tolist(), np.split(recalls[order], start[1:]), strict=True):
+            for k, column in zip(TOP_K, rows.T, strict=True):
+                collect[k][place].extend(column.tolist())
+
+    def calculate_mean_recall(self, mode: str) -> None:
+        """Average what was collected; a predicate that never occurs counts as 0."""
+        for k, collected in self.result_dict[mode + self.container + "_collect"].items():
+            by_predicate = [mean(values) if values else 0.0 for values in collected[1:]]
+            self.result_dict[mode + self.container + "_list"][k] = by_predicate
+            self.result_dict[mode + self.container][k] = mean(by_predicate)
+
+    def values(self, mode: str) -> dict[int, float]:
+        return self.result_dict[mode + self.container]
+
+    def generate_print_string(self, mode: str) -> str:
+        text = super().generate_print_string(mode)
+        if self.print_detail:
+            recalls = self.result_dict[f"{mode}{self.container}_list"][MAX_RANK]
+            details = "".join(f"({n}:{r:.4f}) " for n, r in zip(self.rel_name_list, recalls, strict=True))
+            text += f"{' Details '.center(56, '-')}\n{details}\n{'-' * 56}\n"
+        return text
+
+
+class SGNGMeanRecall(SGMeanRecall):
+    """ng-mR@k: mean recall without graph constraint."""
+
+    container, label, title = "_ng_mean_recall", "ng-mR", "No Graph Constraint Mean Recall"
+    rank = "nogc_rank"
+
+
+class SGAccumulateRecall(_PerK):
+    """aR@k: recall over the relations of all images together."""
+
+    container, label, title = "_accumulate_recall", "   aR", "Accumulate Recall"
+
+    def register_container(self, mode: str) -> None:
+        self.result_dict[mode + self.container] = dict.fromkeys(TOP_K, 0.0)
+        self._hits, self._count = np.zeros(len(TOP_K)), 0
+
+    def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> None:
+        """Add the hits and the number of relations."""
+        self._hits += hits_at(local_container[self.rank]).sum(0)
+        self._count += len(local_container[self.rank])
+
+    def calculate_accumulate(self, mode: str) -> None:
+        """Divide what was added up."""
+        recall = self._hits / self._count if self._count else np.full(len(TOP_K), np.nan)
+        self.result_dict[mode + self.container] = dict(zip(TOP_K, recall.tolist(), strict=True))
+
+    def values(self, mode: str) -> dict[int, float]:
+        return self.result_dict[mode + self.container]
+
+
+# -- SGB's matching of loose triplets, for code that was written against it ------------------------------------------
+def _triplet(
+    relations: np.ndarray,
+    classes: np.ndarray,
+    boxes: np.ndarray,
+    predicate_scores: np.ndarray | None = None,
+    class_scores: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Relations int [P, 3] of (subject index, object index, predicate) written out.
+
+    Returns:
+        (subject class, predicate, object class) [P, 3]; subject and object boxes [P, 8]; and, where both scores are
+        given, (subject score, predicate score, object score) [P, 3].
+    """
+    subjects, objects, predicates = relations.T
+    scores = None
+    if predicate_scores is not None and class_scores is not None:
+        scores = np.column_stack((class_scores[subjects], predicate_scores, class_scores[objects]))
+    triplets = np.column_stack((classes[subjects], predicates, classes[objects]))
+    return triplets, np.column_stack((boxes[subjects], boxes[objects])), scores
+
+
+def _compute_pred_matches(
+    gt_triplets: np.ndarray,
+    pred_triplets: np.ndarray,
+    gt_boxes: np.ndarray,
+    pred_boxes: np.ndarray,
+    iou_thres: float,
+    phrdet: bool = False,
+) -> list[list[int]]:
+    """For each prediction the indices of the ground truths that it matches.
+
+    Args:
+        gt_triplets, pred_triplets: (subject class, predicate, object class) [G, 3] and [P, 3].
+        gt_boxes, pred_boxes: subject and object boxes [G, 8] and [P, 8].
+        phrdet: compare the boxes around subject and object instead of each of them.
+    """
+    matches = (pred_triplets[:, None] == gt_triplets[None]).all(2)
+    if phrdet:
+        matches &= bbox_overlaps(_around(pred_boxes), _around(gt_boxes)) >= iou_thres
+    else:
+        for part in (slice(4), slice(4, 8)):
+            matches &= bbox_overlaps(pred_boxes[:, part], gt_boxes[:, part]) >= iou_thres
+    return [np.flatnonzero(row).tolist() for row in matches]
+
+
+def _around(boxes: np.ndarray) -> np.ndarray:
+    """The box around both boxes of each row [P, 8]: [P, 4]."""
+    return np.column_stack((np.minimum(boxes[:, :2], boxes[:, 4:6]), np.maximum(boxes[:, 2:4], boxes[:, 6:])))
