@@ -11,6 +11,13 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 LABEL_SMOOTHING = 0.01
 
 
+def mean_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy of logits [k, classes] and labels int [k]; zero, and connected to the logits, where k is 0."""
+    if len(logits) == 0:
+        return logits.float().sum()
+    return F.cross_entropy(logits.float(), labels.long(), label_smoothing=label_smoothing)
+
+
 class RelationLossComputation:
     """Cross entropy of predicates and of object labels, each a mean over all images' pairs or objects."""
 
@@ -37,14 +44,9 @@ class RelationLossComputation:
         """
         obj_labels = torch.cat([proposal.get_field("labels") for proposal in proposals])
         return (
-            self._cross_entropy(torch.cat(list(relation_logits)), torch.cat(list(rel_labels))),
-            self._cross_entropy(torch.cat(list(refine_logits)), obj_labels),
+            mean_cross_entropy(torch.cat(list(relation_logits)), torch.cat(list(rel_labels)), self.label_smoothing),
+            mean_cross_entropy(torch.cat(list(refine_logits)), obj_labels, self.label_smoothing),
         )
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if len(logits) == 0:
-            return logits.float().sum()
-        return F.cross_entropy(logits.float(), labels.long(), label_smoothing=self.label_smoothing)
 
 
 class FocalLoss(nn.Module):

@@ -47,6 +47,16 @@ class FrequencyBias(nn.Module):
         joint = pair_prob[:, :, None, 0] * pair_prob[:, None, :, 1]
         return joint.flatten(1) @ self.obj_baseline.weight
 
+    def index_with_object_probability(self, probabilities: Tensor, pairs: Tensor) -> Tensor:
+        """What `index_with_probability` gives, from objects: [n, C] and pairs of them int64 [m, 2] -> [m, R].
+
+        Summing over the subject's classes once per object, not per pair, is some n times as fast.
+        """
+        table = self.obj_baseline.weight.view(self.num_objs, -1)  # [C, C * R]
+        by_subject = (probabilities @ table).view(-1, self.num_objs, self.num_rels)  # [n, C, R]
+        by_pair = probabilities @ by_subject  # [n, n, R]
+        return by_pair[pairs[:, 0], pairs[:, 1]]
+
     def forward(self, labels: Tensor) -> Tensor:
         return self.index_with_labels(labels)
 
