@@ -14,6 +14,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
+GLOVE_SPREAD = 0.4  # standard deviation of the entries of GloVe's vectors of frequent words
+
 
 class UntreatedMeans(nn.Module):
     """Base of modules that keep moving averages of features, "untreated" values for the causal effects."""
@@ -140,7 +142,9 @@ def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], de
 def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
 
-    `glove` reads GloVe's vectors from `GLOVE_DIR`. `random` draws a normal vector per name, the same in every run.
+    `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` embeds "a photo of a {name}" with the text encoder that the
+    RELCLIP node names, keeps the leading principal components over the given names (zeros where EMBED_DIM exceeds their
+    number) and scales them to GloVe's spread. `random` draws a normal vector per name, the same in every run.
 
     Returns:
         float32 [number of names, EMBED_DIM]
@@ -149,6 +153,8 @@ def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     kind, width = head.WORD_EMBEDDING, head.EMBED_DIM
     if kind == "glove":
         return obj_edge_vectors(names, wv_dir=config.GLOVE_DIR, wv_dim=width)
+    if kind == "clip":
+        return principal_components(_clip_embeddings(config, names), width)
     if kind == "random":
         return torch.stack([_random_vector(name, width) for name in names])
     raise InputError(f"MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING is {kind!r}; choose glove, clip or random.")
@@ -224,3 +230,25 @@ def _read_glove_text(path: Path, width: int) -> tuple[dict[str, int], Tensor, in
 
 def _random_vector(name: str, width: int) -> Tensor:
     return torch.randn(width, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+
+
+def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
+    # relclip is imported here because it is itself built on this module
+    from .relclip.phrases import spell, with_article
+    from .relclip.text_encoder import EncoderSpec, load_text_encoder
+
+    node = config.MODEL.ROI_RELATION_HEAD.RELCLIP.TEXT_ENCODER
+    encoder = load_text_encoder(EncoderSpec(node.LIBRARY, node.NAME, node.PRETRAINED), torch.device("cpu"))
+    return encoder.encode([f"a photo of {with_article(spell(name))}" for name in names])
+
+
+def principal_components(vectors: Tensor, width: int) -> Tensor:
+    """The leading principal components of rows, scaled to GloVe's spread: [k, d] -> float32 [k, width].
+
+    There are at most min(k, d) components; columns beyond them are zeros.
+    """
+    centred = vectors.double() - vectors.double().mean(dim=0)
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    components = (u * s)[:, :width]
+    components = components * (GLOVE_SPREAD / components.square().mean().sqrt().clamp(min=1e-12))
+    return nn.functional.pad(components, (0, width - components.shape[1])).float()
