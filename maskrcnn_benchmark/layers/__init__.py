@@ -1,6 +1,8 @@
-"""Layers and operators."""
+"""Layers, operators and losses."""
 
 from .batch_norm import FrozenBatchNorm2d
+from .entropy_loss import entropy_loss
+from .kl_div_loss import kl_div_loss
 from .label_smoothing_loss import Label_Smoothing_Regression
 from .misc import BatchNorm2d, Conv2d, ConvTranspose2d, interpolate
 from .nms import batched_nms, nms
@@ -15,7 +17,9 @@ __all__ = [
     "Label_Smoothing_Regression",
     "ROIAlign",
     "batched_nms",
+    "entropy_loss",
     "interpolate",
+    "kl_div_loss",
     "nms",
     "roi_align",
     "smooth_l1_loss",

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 
 class Label_Smoothing_Regression(nn.Module):
-    """Cross entropy with the target 1 - e on the true class and e / (C - 1) on each of the others.
+    """Cross entropy with the target 1 - e + e / C on the true class and e / C on each of the others.
 
     Args:
         e: smoothing.
@@ -20,9 +20,5 @@ class Label_Smoothing_Regression(nn.Module):
         self.reduction = reduction
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        """Logits [N, C] and classes int64 [N] to the loss."""
-        log_p = F.log_softmax(x, dim=1)
-        off = self.e / (x.size(1) - 1)
-        true = log_p.gather(1, target[:, None]).squeeze(1)
-        loss = -((1.0 - self.e - off) * true + off * log_p.sum(1))
-        return {"mean": loss.mean, "sum": loss.sum, "none": lambda: loss}[self.reduction]()
+        """Logits [N, C] and classes int64 [N] to the loss; a scalar, or [N] without reduction."""
+        return F.cross_entropy(x, target, reduction=self.reduction, label_smoothing=self.e)
