@@ -1,4 +1,4 @@
-"""Recalls of scene graphs, all from one number per ground-truth relation: the rank of the first prediction that matches.
+"""Recalls of scene graphs, all from one number per annotated relation: the rank of the first prediction that matches.
 
 Shape letters: P predicted pairs, best first; N predicted boxes, M ground-truth boxes; G ground-truth relations of an
 image, T those of all images; R predicates with background; K = len(TOP_K).
@@ -171,8 +171,7 @@ def contains_triplets(triplets: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _codes(triplets: np.ndarray) -> np.ndarray:
     """One int64 for each row of small non-negative integers."""
-    triplets = np.asarray(triplets, dtype=np.int64).reshape(len(triplets), -1)
-    return (triplets << np.arange(triplets.shape[1]) * 20).sum(1)
+    return (np.asarray(triplets, dtype=np.int64) << 20 * np.arange(triplets.shape[1])).sum(1)
 
 
 def mean(values) -> float:
@@ -271,9 +270,9 @@ class SGNGZeroShotRecall(SGZeroShotRecall):
 
 
 class SGPairAccuracy(_PerK):
-    """A@k: recall of the predictions on annotated pairs, over all relations (Zhang et al., Graphical Contrastive Losses).
+    """A@k: recall of the predictions on annotated pairs, over all relations; PredCls and SGCls only.
 
-    PredCls and SGCls only.
+    From Zhang et al., Graphical Contrastive Losses for Scene Graph Parsing, CVPR 2019.
     """
 
     container, label, title = "_accuracy", "    A", "TopK Accuracy"
