@@ -1,0 +1,5 @@
+"""Backbones."""
+
+from .backbone import build_backbone
+
+__all__ = ["build_backbone"]

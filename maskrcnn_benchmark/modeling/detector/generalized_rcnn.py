@@ -1,0 +1,44 @@
+"""Backbone, region proposals and heads in a row."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
+from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
+from maskrcnn_benchmark.structures.image_list import to_image_list
+
+
+class GeneralizedRCNN(nn.Module):
+    """A two-stage detector, with a relation head where MODEL.RELATION_ON asks for one."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.cfg = cfg.clone()
+        self.backbone = build_backbone(cfg)
+        self.rpn = build_rpn(cfg, self.backbone.out_channels)
+        self.roi_heads = build_roi_heads(cfg, self.backbone.out_channels)
+        # PredCls and SGCls start from ground-truth boxes: proposals would be computed for nothing.
+        self.needs_proposals = not (cfg.MODEL.RELATION_ON and cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX)
+
+    def forward(self, images, targets=None, logger=None) -> dict[str, Tensor] | list:
+        """Losses by name in training, a BoxList of predictions for each image otherwise.
+
+        Args:
+            images: an ImageList, or what `to_image_list` takes.
+            targets: ground truth of each image; needed in training and wherever ground-truth boxes are used.
+            logger: passed on to the relation head.
+        """
+        if self.training and targets is None:
+            raise ValueError("training needs targets")
+        images = to_image_list(images)
+        features = self.backbone(images.tensors)
+        proposals, proposal_losses = None, {}
+        if self.needs_proposals:
+            proposals, proposal_losses = self.rpn(images, features, targets)
+        _, result, losses = self.roi_heads(features, proposals, targets, logger)
+        if not self.training:
+            return result
+        # the detector learns no more once relations are learnt
+        return losses if self.cfg.MODEL.RELATION_ON else {**losses, **proposal_losses}
