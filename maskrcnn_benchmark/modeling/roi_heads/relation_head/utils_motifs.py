@@ -139,6 +139,7 @@ def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], de
     return keep.float() / (1.0 - dropout_probability)
 
 
+@torch.no_grad()
 def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
 
