@@ -3,6 +3,8 @@
 Names and defaults are those of Scene-Graph-Benchmark.pytorch; the keys that this project adds say so.
 """
 
+from pathlib import Path
+
 import torch
 
 from .node import ConfigNode as CN
@@ -260,8 +262,13 @@ _C.TEST.RELATION.PROTOCOL = "sgb"
 _C.OUTPUT_DIR = "."
 _C.DETECTED_SGG_DIR = "."
 _C.GLOVE_DIR = "."
-# SGB's module with the catalogs, kept for its configuration files; the catalogs are those of paths_catalog.py.
-_C.PATHS_CATALOG = ""
+# The module with the catalogs of data sets and published weights; see paths_catalog.load_catalog.
+_C.PATHS_CATALOG = str(Path(__file__).with_name("paths_catalog.py"))
 # float32, float16 or bfloat16.
 _C.DTYPE = "float32"
 _C.AMP_VERBOSE = False
+
+# Groups of SGB for what this project leaves out. Files that hold them load, for without their switches (which
+# load.check_left_out refuses) they have no effect.
+for _key in ("MODEL.ROI_MASK_HEAD", "MODEL.ROI_KEYPOINT_HEAD", "MODEL.RETINANET", "MODEL.FBNET", "PATHS_DATA"):
+    _C.register_deprecated_key(_key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+import torch
+
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .defaults import _C
@@ -16,10 +18,11 @@ _LEFT_OUT = {
     "MODEL.RETINANET_ON": False,
     "MODEL.ATTRIBUTE_ON": False,
     "MODEL.RPN_ONLY": False,
-    "TEST.BBOX_AUG.ENABLED": False,
-    "MODEL.RESNETS.WITH_MODULATED_DCN": False,
     "MODEL.RESNETS.STAGE_WITH_DCN": (False, False, False, False),
+    "MODEL.RESNETS.WITH_MODULATED_DCN": False,
+    "TEST.BBOX_AUG.ENABLED": False,
 }
+_DTYPES = ("float32", "float16", "bfloat16")
 
 
 def check_left_out(config: ConfigNode) -> None:
@@ -32,8 +35,26 @@ def check_left_out(config: ConfigNode) -> None:
             raise InputError(f"{key} is {value}: this part of SGB is left out here; set it to {off}")
 
 
+def check_device(config: ConfigNode) -> None:
+    """Raise `InputError` where DTYPE is unknown, or MODEL.DEVICE is unknown or not in this machine."""
+    if config.DTYPE not in _DTYPES:
+        raise InputError(f"DTYPE is {config.DTYPE!r}; it must be one of {', '.join(_DTYPES)}")
+    try:
+        device = torch.device(config.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise InputError(f"MODEL.DEVICE is {config.MODEL.DEVICE!r}; it must be a device such as cuda or cpu") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"MODEL.DEVICE is {config.MODEL.DEVICE}, but PyTorch {torch.__version__} finds no GPU in this machine; "
+            "add MODEL.DEVICE cpu to run without one"
+        )
+
+
 def load_config(config_file: str = "", opts: list | tuple = ()) -> ConfigNode:
     """The frozen configuration of a run.
+
+    SGB's own files load, and those that SGB wrote beside its checkpoints: groups of what is left out here are skipped
+    with a warning. A predictor of one's own is registered through `utils.env`.
 
     Args:
         config_file: a YAML file, or "" for the defaults.
@@ -41,16 +62,16 @@ def load_config(config_file: str = "", opts: list | tuple = ()) -> ConfigNode:
 
     Raises:
         InputError: a missing or malformed file, an unknown key (with the nearest right one), a value of another type,
-            or a part of SGB that is left out here.
+            a part of SGB that is left out here, or a device that this machine lacks.
     """
-    # Plugins add their keys when the relation head is imported, so that must come before anything is merged.
+    # Plugins add their keys when they are imported, so that must come before anything is merged.
+    importlib.import_module("maskrcnn_benchmark.utils.env")
     importlib.import_module("maskrcnn_benchmark.modeling.roi_heads.relation_head")
     config = _C.clone()
     if config_file:
         config.merge_from_file(config_file)
     config.merge_from_list(list(opts))
-    if config.DTYPE not in ("float32", "float16", "bfloat16"):
-        raise InputError(f"DTYPE is {config.DTYPE}; it must be float32, float16 or bfloat16")
     check_left_out(config)
+    check_device(config)
     config.freeze()
     return config

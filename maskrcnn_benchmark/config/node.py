@@ -1,10 +1,14 @@
-"""A yacs node whose complaints name the file, the key and the nearest key that exists."""
+"""A yacs node whose complaints name the source, the key and the nearest key that exists."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import difflib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yacs.config import CfgNode
@@ -13,81 +17,114 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 
 def dotted_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
-    """All keys of a configuration, nested ones written as in `MODEL.BACKBONE.CONV_BODY`."""
+    """All keys of a configuration, groups among them, nested ones written as in `MODEL.BACKBONE.CONV_BODY`."""
     for key, value in node.items():
         yield prefix + key
         if isinstance(value, CfgNode):
             yield from dotted_keys(value, f"{prefix}{key}.")
 
 
+def nearest_key(key: str, known: set[str]) -> str | None:
+    """The key most like a mistyped one: by its whole name, else by its last part."""
+    if near := difflib.get_close_matches(key, known, n=1):
+        return near[0]
+    by_last_part = {name.rsplit(".", 1)[-1]: name for name in sorted(known)}
+    near = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_last_part, n=1)
+    return by_last_part[near[0]] if near else None
+
+
 class ConfigNode(CfgNode):
-    """`yacs.config.CfgNode` that raises `InputError` with one sentence where a merge cannot work."""
+    """`yacs.config.CfgNode` that raises `InputError` with one sentence where something cannot be merged.
+
+    Keys registered with `register_deprecated_key` (and all below them) are skipped with a warning.
+    """
 
     def merge_from_file(self, cfg_filename: str) -> None:
+        """Merge a YAML file.
+
+        Raises:
+            InputError: the file is missing or malformed, or as `merge_from_list`.
+        """
         path = Path(cfg_filename)
         if not path.is_file():
             raise InputError(f"configuration file {path} does not exist")
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"configuration file {path} is not valid YAML: {reason}") from error
+            raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from error
         if loaded is None:
             return
         if not isinstance(loaded, dict):
             raise InputError(f"configuration file {path} must hold keys and values, found {type(loaded).__name__}")
-        self._check_keys(loaded, f"configuration file {path}")
-        try:
-            self.merge_from_other_cfg(CfgNode(loaded))
-        except (ValueError, KeyError, AssertionError) as error:
-            raise InputError(f"configuration file {path}: {_sentence(error)}") from error
+        self._merge(loaded, f"configuration file {path}: ")
+
+    def merge_from_other_cfg(self, cfg_other: dict) -> None:
+        """Merge nested dictionaries or another configuration; errors as `merge_from_list`."""
+        self._merge(cfg_other, "")
 
     def merge_from_list(self, cfg_list: list) -> None:
-        if len(cfg_list) % 2:
-            raise InputError(
-                f"options come as pairs of KEY VALUE, found {len(cfg_list)} words: {' '.join(map(str, cfg_list))}"
-            )
-        known = set(dotted_keys(self))
-        for key in cfg_list[::2]:
-            if key not in known:
-                raise InputError(f"option {self._unknown(str(key), known)}")
-            if isinstance(self._value(key), CfgNode):
-                raise InputError(f"option {key} is a group of keys; give one of the keys below it")
-        try:
-            super().merge_from_list(cfg_list)
-        except (ValueError, KeyError, AssertionError) as error:
-            raise InputError(f"option on the command line: {_sentence(error)}") from error
+        """Merge [KEY, VALUE, KEY, VALUE, ...]; values may be text as typed on a command line.
 
-    def _value(self, key: str):
+        Raises:
+            InputError: a key that does not exist (the nearest one is named), a value of another type, a word too many.
+        """
+        if len(cfg_list) % 2:
+            words = " ".join(map(str, cfg_list))
+            raise InputError(f"options come as pairs of KEY VALUE, found {len(cfg_list)} words: {words}")
+        known = set(dotted_keys(self))
+        for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
+            self._set(str(key), value, known, "option ")
+
+    def _merge(self, values: dict, source: str) -> None:
+        known = set(dotted_keys(self))
+
+        def walk(group: dict, prefix: str) -> None:
+            for name, value in group.items():
+                key = f"{prefix}{name}"
+                if isinstance(value, dict) and key in known and isinstance(self._value(key), CfgNode):
+                    walk(value, key + ".")
+                else:
+                    self._set(key, value, known, source)
+
+        walk(values, "")
+
+    def _set(self, key: str, value: Any, known: set[str], source: str) -> None:
+        parts = key.split(".")
+        for i in range(len(parts)):
+            if ".".join(parts[: i + 1]) in self.__dict__[CfgNode.DEPRECATED_KEYS]:
+                logging.getLogger("maskrcnn_benchmark").warning("%s%s is left out here and ignored", source, key)
+                return
+        if key not in known:
+            near = nearest_key(key, known)
+            raise InputError(f"{source}{key} is not a configuration key" + (f"; did you mean {near}?" if near else ""))
+        default = self._value(key)
+        if isinstance(default, CfgNode):
+            raise InputError(f"{source}{key} is a group of keys, found the value {value!r}")
+        group = self._value(".".join(parts[:-1])) if len(parts) > 1 else self
+        setattr(group, parts[-1], _as_type_of(default, value, f"{source}{key}"))
+
+    def _value(self, key: str) -> Any:
         node = self
         for part in key.split("."):
             node = node[part]
         return node
 
-    def _check_keys(self, loaded: dict, source: str) -> None:
-        known = set(dotted_keys(self))
 
-        def walk(values: dict, prefix: str) -> None:
-            for name, value in values.items():
-                key = f"{prefix}{name}"
-                if key not in known:
-                    raise InputError(f"{source}: {self._unknown(key, known)}")
-                here = self._value(key)
-                if isinstance(here, CfgNode):
-                    if not isinstance(value, dict):
-                        raise InputError(f"{source}: {key} is a group of keys, found the value {value!r}")
-                    walk(value, key + ".")
-
-        walk(loaded, "")
-
-    @staticmethod
-    def _unknown(key: str, known: set[str]) -> str:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-        if not near:
-            last = {k.rsplit(".", 1)[-1]: k for k in sorted(known)}
-            near = [last[m] for m in difflib.get_close_matches(key.rsplit(".", 1)[-1], last, n=1, cutoff=0.6)]
-        return f"{key} is not a configuration key" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error.args[0] if error.args else error).split())
+def _as_type_of(default: Any, value: Any, what: str) -> Any:
+    """`value`, or what its text stands for, in the type of `default`; whole numbers may stand for real ones."""
+    decoded = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, SyntaxError):  # plain text stays
+            decoded = ast.literal_eval(value)
+        if isinstance(default, str) and not isinstance(decoded, str):
+            decoded = value  # text that looks like a number
+    if default is None or type(decoded) is type(default):
+        return decoded
+    if isinstance(default, float) and type(decoded) is int:
+        return float(decoded)
+    if isinstance(default, (tuple, list)) and isinstance(decoded, (tuple, list)):
+        return type(default)(decoded)
+    example = " such as ('a', 'b')" if isinstance(default, (tuple, list)) else ""
+    raise InputError(
+        f"{what} must be a {type(default).__name__}{example}, found {decoded!r} ({type(decoded).__name__})"
+    )

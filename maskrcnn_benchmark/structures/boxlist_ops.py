@@ -39,27 +39,34 @@ def _corners(boxlist1: BoxList, boxlist2: BoxList) -> tuple[Tensor, Tensor]:
     return boxlist1.convert("xyxy").bbox, boxlist2.convert("xyxy").bbox
 
 
+def _corners_of_pairs(boxlist1: BoxList, boxlist2: BoxList) -> tuple[Tensor, Tensor]:
+    if len(boxlist1) != len(boxlist2):
+        raise RuntimeError(f"lists of boxes that make pairs must be of one length: {boxlist1}, {boxlist2}")
+    return _corners(boxlist1, boxlist2)
+
+
 def boxlist_iou(boxlist1: BoxList, boxlist2: BoxList) -> Tensor:
     """Intersection over union of every box of the first list [n] with every box of the second [m]: [n, m]."""
     box1, box2 = _corners(boxlist1, boxlist2)
     top_left = torch.max(box1[:, None, :2], box2[:, :2])  # [n, m, 2]
     bottom_right = torch.min(box1[:, None, 2:], box2[:, 2:])  # [n, m, 2]
-    intersection = (bottom_right - top_left + TO_REMOVE).clamp(min=0).prod(2)  # [n, m]
+    sides = (bottom_right - top_left + TO_REMOVE).clamp(min=0)  # [n, m, 2]
+    intersection = sides[..., 0] * sides[..., 1]  # [n, m]
     return intersection / (boxlist1.area()[:, None] + boxlist2.area() - intersection)
 
 
 def boxlist_union(boxlist1: BoxList, boxlist2: BoxList) -> BoxList:
     """The smallest box around the i-th box of each list."""
-    box1, box2 = _corners(boxlist1, boxlist2)
+    box1, box2 = _corners_of_pairs(boxlist1, boxlist2)
     union = torch.cat((torch.min(box1[:, :2], box2[:, :2]), torch.max(box1[:, 2:], box2[:, 2:])), dim=1)
     return BoxList(union, boxlist1.size, "xyxy")
 
 
 def boxlist_intersection(boxlist1: BoxList, boxlist2: BoxList) -> BoxList:
-    """What the i-th boxes of both lists share; zeros where they share nothing."""
-    box1, box2 = _corners(boxlist1, boxlist2)
+    """What the i-th boxes of both lists share; zeros where that is not wider and higher than one pixel, as in SGB."""
+    box1, box2 = _corners_of_pairs(boxlist1, boxlist2)
     shared = torch.cat((torch.max(box1[:, :2], box2[:, :2]), torch.min(box1[:, 2:], box2[:, 2:])), dim=1)
-    empty = (shared[:, 2:] < shared[:, :2]).any(1)
+    empty = (shared[:, 2:] <= shared[:, :2]).any(1)
     return BoxList(shared.masked_fill(empty[:, None], 0.0), boxlist1.size, "xyxy")
 
 

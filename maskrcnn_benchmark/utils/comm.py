@@ -43,14 +43,14 @@ def all_gather(data: Any) -> list[Any]:
 
 
 def reduce_dict(input_dict: dict[str, torch.Tensor], average: bool = True) -> dict[str, torch.Tensor]:
-    """Sums (or means) of scalars over all processes; the result counts on rank 0 only."""
+    """Means (or sums) over all processes of scalars, on every process."""
     world_size = get_world_size()
     if world_size == 1:
         return input_dict
     with torch.no_grad():
         names = sorted(input_dict)
         values = torch.stack([input_dict[name].detach().float() for name in names])
-        dist.reduce(values, dst=0)
-        if average and get_rank() == 0:
+        dist.all_reduce(values)
+        if average:
             values /= world_size
         return dict(zip(names, values, strict=True))

@@ -18,23 +18,21 @@ def mkdir(path: str) -> None:
 
 
 def save_labels(dataset_list, output_dir: str) -> None:
-    """Write the class names of the data sets to `labels.json`, {data set: {index: name}}."""
+    """Write the object classes of the data sets to `labels.json`, {index: name}."""
     if not is_main_process():
         return
-    labels = {
-        type(dataset).__name__: dict(enumerate(dataset.ind_to_classes))
-        for dataset in dataset_list
-        if hasattr(dataset, "ind_to_classes")
-    }
+    labels: dict[int, str] = {}
+    for dataset in dataset_list:
+        labels.update(enumerate(dataset.ind_to_classes))
     with atomic_write(os.path.join(output_dir, "labels.json")) as path:
-        path.write_text(json.dumps(labels, indent=2))
+        path.write_text(json.dumps(labels, indent=2), encoding="utf-8")
 
 
 def save_config(cfg: CfgNode, path: str) -> None:
     """Write a configuration as YAML."""
     if is_main_process():
         with atomic_write(path) as temporary:
-            temporary.write_text(cfg.dump())
+            temporary.write_text(cfg.dump(), encoding="utf-8")
 
 
 def intersect_2d(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
@@ -49,8 +47,9 @@ def argsort_desc(scores: np.ndarray) -> np.ndarray:
     return np.column_stack(np.unravel_index(np.argsort(-scores.ravel()), scores.shape))
 
 
-def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """IoU of inclusive xyxy boxes [n, 4] and [m, 4]: [n, m]."""
+def bbox_overlaps(boxes1, boxes2) -> np.ndarray:
+    """IoU of inclusive xyxy boxes [n, 4] and [m, 4] (arrays, tensors or lists): float32 [n, m]."""
+    boxes1, boxes2 = (np.asarray(boxes, dtype=np.float32) for boxes in (boxes1, boxes2))
     top_left = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
     bottom_right = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
     intersection = np.clip(bottom_right - top_left + 1, 0, None).prod(2)
