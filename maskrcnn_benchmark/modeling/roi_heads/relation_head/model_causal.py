@@ -10,6 +10,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 from .loss import mean_cross_entropy
 from .model_motifs import FrequencyBias, LSTMContext
+from .model_vctree import VCTreeLSTMContext
 from .model_vtranse import VTransEFeature
 from .utils_motifs import UntreatedMeans
 from .utils_predictors import RelationPredictor, batch_pairs, relatedness_loss
@@ -34,7 +35,7 @@ class CausalAnalysisPredictor(UntreatedMeans, RelationPredictor):
         causal = head.CAUSAL
         self.fusion_type = choice(causal, "FUSION_TYPE", ("sum", "gate"))
         self.effect_type = choice(causal, "EFFECT_TYPE", ("none", "TDE", "NIE", "TE"))
-        self.use_vtranse = choice(causal, "CONTEXT_LAYER", ("motifs", "vtranse")) == "vtranse"
+        self.use_vtranse = choice(causal, "CONTEXT_LAYER", ("motifs", "vctree", "vtranse")) == "vtranse"
         self.spatial_for_vision = causal.SPATIAL_FOR_VISION
         self.separate_spatial = causal.SEPARATE_SPATIAL
         if self.up_dim is not None:
@@ -52,6 +53,8 @@ class CausalAnalysisPredictor(UntreatedMeans, RelationPredictor):
         classes = statistics["obj_classes"], statistics["rel_classes"]
         if causal.CONTEXT_LAYER == "motifs":
             self.context_layer = LSTMContext(config, *classes, in_channels)
+        elif causal.CONTEXT_LAYER == "vctree":
+            self.context_layer = VCTreeLSTMContext(config, *classes, statistics, in_channels)
         else:
             self.context_layer = VTransEFeature(config, *classes, in_channels)
 

@@ -171,9 +171,6 @@ def block_orthogonal(tensor: Tensor, split_sizes: Sequence[int], gain: float = 1
         raise ValueError(f"a tensor of shape {tuple(tensor.shape)} has no blocks of shape {tuple(split_sizes)}")
     starts = (range(0, size, split) for size, split in zip(tensor.shape, split_sizes, strict=True))
     for row, column in itertools.product(*starts):
-        # the larger square's corner, not a rectangle: that is how SGB draws the block
-        square = tensor.new_empty(max(split_sizes), max(split_sizes))
-        nn.init.orthogonal_(square, gain=gain)
-        tensor[row : row + split_sizes[0], column : column + split_sizes[1]] = square[
-            : split_sizes[0], : split_sizes[1]
-        ]
+        # a rectangle's orthonormal rows (or columns) are distributed as those of the larger square that SGB draws
+        block = nn.init.orthogonal_(tensor.new_empty(*split_sizes), gain=gain)
+        tensor[row : row + split_sizes[0], column : column + split_sizes[1]] = block
