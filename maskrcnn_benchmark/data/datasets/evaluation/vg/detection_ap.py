@@ -60,11 +60,13 @@ def match_detections(
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
     found = [e for e in evaluation.evalImgs if e is not None and e["dtScores"]]
-    return (
-        np.repeat([e["image_id"] for e in found], [len(e["dtScores"]) for e in found]).astype(np.int32),
-        np.concatenate([np.zeros(0), *(e["dtScores"] for e in found)]),
-        np.concatenate([np.zeros(0, dtype=bool), *(e["dtMatches"][0] > 0 for e in found)]),
+    groups = np.repeat([e["image_id"] for e in found], [len(e["dtScores"]) for e in found]).astype(np.int32)
+    found_scores, matched, ignored = (
+        np.concatenate([np.zeros(0), *(np.reshape(e[key], -1) for e in found)])
+        for key in ("dtScores", "dtMatches", "dtIgnore")
     )
+    counts = ignored == 0  # COCO passes over boxes of negative area
+    return groups[counts], found_scores[counts], matched[counts] > 0
 
 
 def average_precision(scores: np.ndarray, matched: np.ndarray, num_objects: int) -> float:
@@ -75,8 +77,8 @@ def average_precision(scores: np.ndarray, matched: np.ndarray, num_objects: int)
         matched: bool [C], whether the detection found an object.
         num_objects: annotated objects, at least one.
 
-    >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2)
-    0.8349834983498349
+    >>> round(average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2), 4)
+    0.835
     """
     hits = matched[np.argsort(-scores, kind="stable")].cumsum()
     precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]

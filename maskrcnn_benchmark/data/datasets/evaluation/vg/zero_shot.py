@@ -163,6 +163,6 @@ def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.nd
 def _index(value, names: list[str], what: str, path: str) -> int:
     if isinstance(value, str) and value in names:
         return names.index(value)
-    if isinstance(value, int) and 0 < value < len(names):
+    if type(value) is int and 0 < value < len(names):
         return value
     raise InputError(f"{_KEY} {path} has the {what} {value!r}; the data set has 1 to {len(names) - 1}, or their names")

@@ -1,0 +1,116 @@
+"""Which triplets are zero-shot: given by a file, or found by comparing with the training set."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from support import PARITY, parity_config, vg_dataset
+
+from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import VGEvaluator
+from maskrcnn_benchmark.data.datasets.evaluation.vg.zero_shot import (
+    load_zero_shot,
+    read_triplets,
+    training_triplets,
+)
+from maskrcnn_benchmark.utils.errors import InputError
+
+CLASSES, PREDICATES = ["__background__", "cat", "mat"], ["__background__", "on", "under", "by"]
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "vg").symlink_to(PARITY / "vg")
+    return parity_config(
+        extra=["DATASETS.TRAIN", ("VG_stanford_filtered_with_attribute_train",), "DATASETS.NUM_VAL_IM", 10,
+               "DATASETS.DATA_DIR", str(tmp_path / "datasets"), "OUTPUT_DIR", str(tmp_path / "out")]
+    )  # fmt: skip
+
+
+def plain_triplets(split):
+    dataset = vg_dataset(split, filter_non_overlap=False)
+    return {
+        (int(classes[s]), int(classes[o]), int(p))
+        for classes, relations in zip(dataset.gt_classes, dataset.relationships, strict=True)
+        for s, o, p in relations
+    }
+
+
+def as_set(rows):
+    return {tuple(row) for row in rows.tolist()}
+
+
+def test_found_by_comparison_with_training(config):
+    zero_shot = load_zero_shot(config, vg_dataset("test"))
+    trained = plain_triplets("train")
+    assert as_set(zero_shot.triplets) == plain_triplets("test") - trained
+    assert as_set(zero_shot.trained) == trained
+    assert len(zero_shot.triplets)
+
+
+def test_kinds_tell_whether_the_pair_of_classes_is_known(config):
+    zero_shot = load_zero_shot(config, vg_dataset("test"))
+    everything = np.array(sorted(plain_triplets("test")))
+    kinds = zero_shot.kinds(everything)
+    pairs = {triplet[:2] for triplet in plain_triplets("train")}
+    unseen = [tuple(t) not in plain_triplets("train") for t in everything.tolist()]
+    known = [tuple(t[:2]) in pairs for t in everything.tolist()]
+    assert kinds["seen_pair"].tolist() == [u and k for u, k in zip(unseen, known, strict=True)]
+    assert kinds["new_pair"].tolist() == [u and not k for u, k in zip(unseen, known, strict=True)]
+
+
+def test_cache_is_read_until_the_data_change(config, tmp_path, monkeypatch):
+    found = training_triplets(config)
+    cache = tmp_path / "out" / "training_triplets.json"
+    stored = json.loads(cache.read_text())
+    stored["triplets"] = [[1, 2, 3]]
+    cache.write_text(json.dumps(stored))
+    assert training_triplets(config).tolist() == [[1, 2, 3]]
+    for broken in (cache.read_text()[:-20], json.dumps([1]), json.dumps({**stored, "key": "other"})):
+        cache.write_text(broken)
+        np.testing.assert_array_equal(training_triplets(config), found)
+    changed = config.clone()
+    changed.DATASETS.NUM_VAL_IM = 5
+    assert len(training_triplets(changed)) >= len(found)
+    np.testing.assert_array_equal(training_triplets(config), found)
+
+
+def test_neither_file_nor_training_set(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("maskrcnn_benchmark"), "propagate", True)
+    evaluator = VGEvaluator(parity_config(), vg_dataset("test"), ("relations",))
+    assert "no zero-shot recall" in caplog.text
+    assert np.isnan(evaluator.compute()["zR@20"])
+
+
+def test_json_of_names_or_indices_and_sgbs_tensor(tmp_path):
+    (tmp_path / "names.json").write_text(json.dumps([["cat", "mat", "on"], [2, 1, 3]]))
+    torch.save(torch.tensor([[1, 2, 1], [2, 1, 3]]), tmp_path / "zeroshot_triplet.pytorch")
+    for name in ("names.json", "zeroshot_triplet.pytorch"):
+        assert read_triplets(str(tmp_path / name), CLASSES, PREDICATES).tolist() == [[1, 2, 1], [2, 1, 3]]
+    (tmp_path / "none.json").write_text("[]")
+    assert read_triplets(str(tmp_path / "none.json"), CLASSES, PREDICATES).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[["cat", "mat", "over"]]', "has the predicate 'over'"),
+        ("[[1, 3, 1]]", "has the class 3"),
+        ("[[1, 2, true]]", "has the predicate True"),
+        ("[[1, 2]]", "must hold a list of"),
+        ("{}", "must hold a list of"),
+        ("[[1, 2, ", "is no json"),
+    ],
+)
+def test_wrong_files_are_input_errors(tmp_path, content, message):
+    path = tmp_path / "triplets.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_triplets(str(path), CLASSES, PREDICATES)
+
+
+def test_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_triplets(str(tmp_path / "nowhere.json"), CLASSES, PREDICATES)
