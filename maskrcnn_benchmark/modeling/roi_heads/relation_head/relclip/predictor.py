@@ -1,0 +1,286 @@
+"""RelCLIPPredictor: predicates by their phrases, on top of the context of another predictor.
+
+Shapes: n objects and N pairs in a batch, O object classes and R predicates (background included), d width of the text
+embeddings.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.data.build import get_dataset_statistics
+from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
+from maskrcnn_benchmark.utils.comm import is_main_process
+
+from .alignment import PairProjection, group_similarity
+from .contexts import PairEncoder, Pairs, tree_loss
+from .defaults import KEY
+from .errors import RelCLIPError
+from .loss import RelationalContrastiveLoss
+from .negatives import KINDS, Negatives, full_dictionary, phrase_components, synonymous, training_dictionary
+from .phrase_bank import bank_from_config, class_table, predicate_similarity
+from .phrases import LEVELS
+
+log = logging.getLogger("maskrcnn_benchmark")
+
+
+class Truth(NamedTuple):
+    """Foreground pairs of a training batch, each int64 [f]."""
+
+    rows: Tensor  # among the N pairs
+    subjects: Tensor  # true classes
+    predicates: Tensor
+    objects: Tensor
+
+
+class RelCLIPPredictor(PairEncoder):
+    """logits = base + frequency bias + gamma tau (similarity to phrases); trained with RCL (docs/method.md).
+
+    Args:
+        config: the host's configuration, with the node MODEL.ROI_RELATION_HEAD.RELCLIP (defaults.py).
+        in_channels: channels of a box's features.
+
+    Raises:
+        RelCLIPError: a key with a value that it cannot have, class counts that do not fit the data set, a text
+            encoder that cannot be loaded.
+    """
+
+    def __init__(self, config: Any, in_channels: int) -> None:
+        head = config.MODEL.ROI_RELATION_HEAD
+        node = head.RELCLIP
+        check_node(node, head.PREDICT_USE_BIAS)
+        statistics = get_dataset_statistics(config)
+        obj_classes, rel_classes = list(statistics["obj_classes"]), list(statistics["rel_classes"])
+        check_classes("MODEL.ROI_BOX_HEAD.NUM_CLASSES", config.MODEL.ROI_BOX_HEAD.NUM_CLASSES, obj_classes)
+        check_classes("MODEL.ROI_RELATION_HEAD.NUM_CLASSES", head.NUM_CLASSES, rel_classes)
+        super().__init__(config, statistics, in_channels, node.CONTEXT, len(rel_classes) if node.USE_BASE else 1)
+
+        self.num_obj_cls, self.num_rel_cls = len(obj_classes), len(rel_classes)
+        self.use_bias = head.PREDICT_USE_BIAS
+        if self.use_bias:
+            self.freq_bias = FrequencyBias(config, statistics)
+
+        self.use_alignment, self.use_rcl = node.USE_ALIGNMENT, node.USE_RCL
+        self.levels = tuple(node.LEVELS) if self.use_alignment or self.use_rcl else ()
+        self.alignment_weight, self.rcl_weight = node.ALIGNMENT_WEIGHT, node.RCL_WEIGHT
+        self.log_period, self.steps = node.LOG_PERIOD, 0
+        self.last_metrics: Dict[str, Tensor] = {}
+        if self.levels:
+            self._build_text(node, statistics, torch.device(config.MODEL.DEVICE))
+
+    def _build_text(self, node: Any, statistics: Mapping[str, Any], device: torch.device) -> None:
+        """Everything that has to do with phrases: their embeddings, the projections to them, and the RCL."""
+        objects, predicates = list(statistics["obj_classes"])[1:], list(statistics["rel_classes"])[1:]
+        needed = tuple(dict.fromkeys(("sp", "po") + self.levels))  # synonyms of predicates need the first two
+        bank = bank_from_config(node, objects, predicates, needed, device)
+        vectors = {level: bank.vectors(level, objects, predicates) for level in needed}
+        means = {level: x.flatten(0, -2).mean(dim=0) if node.CENTER else None for level, x in vectors.items()}
+        tables = {level: class_table(vectors[level], means[level]) for level in needed}
+        test_tables: Dict[str, Tensor] = {}
+        if node.TEST_PREDICATES:
+            names = list(node.TEST_PREDICATES)
+            bank = bank_from_config(node, objects, names, needed, device)
+            test_tables = {k: class_table(bank.vectors(k, objects, names), means[k]) for k in self.levels}
+        for level in self.levels:  # buffers go where the module goes, and never into a checkpoint
+            self.register_buffer(f"table_{level}", tables[level], persistent=False)
+            self.register_buffer(f"test_table_{level}", test_tables.get(level), persistent=False)
+
+        self.dictionaries = {
+            level: training_dictionary(level, statistics["fg_matrix"])
+            if node.DICTIONARY == "train"
+            else full_dictionary(level, self.num_obj_cls, self.num_rel_cls)
+            for level in self.levels
+        }
+        similarity = predicate_similarity(tables["sp"], tables["po"])
+        self.negatives = (
+            Negatives(node.NEGATIVES)
+            if node.KEEP_SYNONYMS
+            else Negatives(
+                node.NEGATIVES,
+                node.PHRASE_SYNONYM_THRESHOLD,
+                synonymous(similarity, node.PREDICATE_SYNONYM_THRESHOLD),
+            )
+        )
+
+        width = tables["sp"].shape[-1]
+        self.projections = nn.ModuleDict()
+        for level in self.levels:
+            entities = 2 if level == "spo" else 1
+            self.projections[level] = PairProjection(
+                self.pooling_dim, self.entity_dim, entities, node.PROJECTION_DIM, width
+            )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(node.SCALE_INIT)))
+        self.max_logit_scale, self.scale_lr_factor = math.log(node.SCALE_MAX), node.SCALE_LR_FACTOR
+
+    def scale(self) -> Tensor:
+        """tau = exp(logit_scale), a scalar; its gradient is SCALE_LR_FACTOR times the true one."""
+        with torch.no_grad():
+            self.logit_scale.clamp_(max=self.max_logit_scale)
+        value = self.logit_scale.detach()
+        return (value + self.scale_lr_factor * (self.logit_scale - value)).exp()
+
+    def forward(
+        self,
+        proposals: Sequence[Any],
+        rel_pair_idxs: Sequence[Tensor],
+        rel_labels: Optional[Sequence[Tensor]],
+        rel_binarys: Optional[Sequence[Tensor]],
+        roi_features: Tensor,
+        union_features: Optional[Tensor],
+        logger: Any = None,
+    ) -> Tuple[Sequence[Tensor], Sequence[Tensor], Dict[str, Tensor]]:
+        """Logits of objects and predicates, and in training the losses that the host adds to its own.
+
+        Args:
+            proposals: one BoxList per image, with `labels` where ground truth is given, `predict_logits` elsewhere.
+            rel_pair_idxs: per image int64 [m_i, 2].
+            rel_labels: per image int64 [m_i], the predicate of each pair, 0 for background; None in evaluation.
+            rel_binarys: per image [n_i, n_i], which objects are related; None in evaluation.
+            roi_features: [n, in_channels].
+            union_features: [N, MLP_HEAD_DIM], or None.
+
+        Returns:
+            per image [n_i, O]; per image [m_i, R], or in evaluation with TEST_PREDICATES [m_i, 1 + their number];
+            losses by name: loss_rcl_<level>, and the tree's of vctree.
+        """
+        pairs = self.encode_pairs(proposals, rel_pair_idxs, roi_features, union_features, logger)
+        tables = {level: self._table(level) for level in self.levels}
+        num_logits = next(iter(tables.values())).shape[1] if tables else self.num_rel_cls
+        logits = self.base_logits(pairs)
+        logits = F.pad(logits, [0, num_logits - logits.shape[1]])  # without base, background alone has a logit
+        if self.use_bias:
+            logits = logits + self.freq_bias.index_with_labels(
+                torch.stack([pairs.subject_label, pairs.object_label], dim=1)
+            )
+
+        losses: Dict[str, Tensor] = {}
+        train_rcl = self.training and self.use_rcl
+        if self.use_alignment or train_rcl:
+            v = {level: self.project(level, pairs) for level in self.levels}
+            scale = self.scale()
+            similarity = None
+            if self.use_alignment:
+                similarity = self.similarity(v, tables, pairs)
+                logits = logits + self.alignment_weight * scale * similarity
+            if self.training:
+                assert rel_labels is not None
+                truth = foreground_triplets(proposals, pairs, rel_labels)
+                if train_rcl:
+                    losses.update(self.rcl(v, scale, truth))
+                self._note_metrics(losses, scale, similarity, truth)
+        if self.training and pairs.tree_scores is not None:
+            assert rel_binarys is not None
+            losses["binary_loss"] = tree_loss(pairs.tree_scores, rel_binarys)
+
+        num_objs, num_rels = [len(p) for p in proposals], [len(p) for p in rel_pair_idxs]
+        return pairs.object_logits.split(num_objs), logits.split(num_rels), losses
+
+    def _table(self, level: str) -> Tensor:
+        """Phrases [G, R, d] to score: the data set's predicates, or in evaluation those that TEST_PREDICATES names."""
+        test_table = getattr(self, f"test_table_{level}")
+        return getattr(self, f"table_{level}") if self.training or test_table is None else test_table
+
+    def project(self, level: str, pairs: Pairs) -> Tensor:
+        """Pairs in the space of a level's phrases: unit vectors [N, d]."""
+        entities = {
+            "sp": [(pairs.subject_rep, pairs.subject)],
+            "po": [(pairs.object_rep, pairs.object)],
+            "spo": [(pairs.subject_rep, pairs.subject), (pairs.object_rep, pairs.object)],
+        }
+        return self.projections[level](pairs.visual_rep, entities[level])
+
+    def similarity(self, v: Mapping[str, Tensor], tables: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
+        """Cosine [N, R] of each pair with the phrases of its own classes and each predicate, mean over levels."""
+        groups = {
+            "sp": pairs.subject_label,
+            "po": pairs.object_label,
+            "spo": pairs.subject_label * self.num_obj_cls + pairs.object_label,
+        }
+        levels = [group_similarity(v[level], tables[level], groups[level]) for level in self.levels]
+        return torch.stack(levels).mean(dim=0)
+
+    def rcl(self, v: Mapping[str, Tensor], scale: Tensor, truth: Truth) -> Dict[str, Tensor]:
+        """The contrastive loss of each level, weighted so that their sum is RCL_WEIGHT times their mean."""
+        losses = {}
+        for level in self.levels:
+            loss = RelationalContrastiveLoss(
+                getattr(self, f"table_{level}"), self.dictionaries[level], self.num_obj_cls, self.negatives
+            )
+            positives = phrase_components(level, truth.subjects, truth.predicates, truth.objects)
+            weight = self.rcl_weight / len(self.levels)
+            losses[f"loss_rcl_{level}"] = weight * loss(v[level][truth.rows], scale, positives)
+        return losses
+
+    def _note_metrics(
+        self,
+        losses: Mapping[str, Tensor],
+        scale: Tensor,
+        similarity: Optional[Tensor],
+        truth: Truth,
+    ) -> None:
+        """Keep what a training log should show, as tensors so that nothing waits for the device; log it at times."""
+        metrics = {name.replace("loss_", ""): loss.detach() for name, loss in losses.items()}
+        metrics["tau"] = scale.detach()
+        if similarity is not None and len(truth.rows):
+            right = similarity.detach()[truth.rows, 1:].argmax(dim=1) + 1 == truth.predicates
+            metrics["alignment_accuracy"] = right.float().mean()
+        self.last_metrics = metrics
+        self.steps += 1
+        if self.log_period and self.steps % self.log_period == 0 and is_main_process():
+            log.info("RelCLIP: %s", "  ".join(f"{k}: {x:.4f}" for k, x in self.training_metrics().items()))
+
+    def training_metrics(self) -> Dict[str, float]:
+        """Values of the last training step for a log.
+
+        rcl_<level>: its part of the loss; tau; alignment_accuracy: how often the true predicate of a foreground pair
+        has the highest similarity of all predicates (not there where a batch has no such pair).
+        """
+        return {name: float(value) for name, value in self.last_metrics.items()}
+
+
+ROI_RELATION_PREDICTOR.register("RelCLIPPredictor", RelCLIPPredictor)
+
+
+def foreground_triplets(proposals: Sequence[Any], pairs: Pairs, rel_labels: Sequence[Tensor]) -> Truth:
+    """The pairs of a training batch that have a predicate, with what they really are."""
+    labels = torch.cat([proposal.get_field("labels") for proposal in proposals]).long()
+    predicates = torch.cat(list(rel_labels)).long()
+    subjects, objects = labels[pairs.subject], labels[pairs.object]
+    rows = ((predicates > 0) & (subjects > 0) & (objects > 0)).nonzero()[:, 0]
+    return Truth(rows, subjects[rows], predicates[rows], objects[rows])
+
+
+def check_classes(key: str, configured: int, names: Sequence[str]) -> None:
+    """Refuse a class count that does not fit the data set."""
+    if configured != len(names):
+        raise RelCLIPError(
+            f"{key} is {configured}, but the data set's dictionary has {len(names)} classes (background included)."
+        )
+
+
+def check_node(node: Any, use_bias: bool) -> None:
+    """Refuse values that the node's keys cannot have, and combinations that leave nothing to score predicates with."""
+    choices = {"NEGATIVES": KINDS, "DICTIONARY": ("train", "full")}
+    for key, allowed in choices.items():
+        if node[key] not in allowed:
+            raise RelCLIPError(f"{KEY}.{key} is {node[key]!r}; it can be {', '.join(allowed)}.")
+    levels: List[str] = list(node.LEVELS)
+    if not levels or len(set(levels)) < len(levels) or not set(levels) <= set(LEVELS):
+        raise RelCLIPError(f"{KEY}.LEVELS is {tuple(levels)}; it can hold {', '.join(LEVELS)}, each once.")
+    if not (node.USE_BASE or node.USE_ALIGNMENT or use_bias):
+        raise RelCLIPError(
+            f"nothing scores predicates: {KEY}.USE_BASE, {KEY}.USE_ALIGNMENT and "
+            f"MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS are all False."
+        )
+    if node.TEST_PREDICATES and (node.USE_BASE or use_bias or not node.USE_ALIGNMENT):
+        raise RelCLIPError(
+            f"{KEY}.TEST_PREDICATES are scored by their phrases alone: set {KEY}.USE_BASE and "
+            f"MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS to False and {KEY}.USE_ALIGNMENT to True."
+        )
