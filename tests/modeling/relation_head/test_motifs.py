@@ -34,11 +34,22 @@ def test_objects_go_by_falling_score_within_their_image():
     perm, inverse, batch_sizes = sort_by_score(proposals, scores)
     assert batch_sizes.tolist() == [3, 3, 2, 1]
     assert [perm[rows].tolist() for rows in sequence_rows(batch_sizes.tolist(), perm.device)] == [
-        [3, 5, 2, 4],  # of equal scores the first object comes first
+        [3, 5, 2, 4],
         [8, 6, 7],
         [1, 0],
     ]
     assert perm[inverse].tolist() == list(range(9))
+
+
+def test_order_in_evaluation_does_not_depend_on_the_batch():
+    small, large = (boxlist(torch.zeros(n, 4), (10, 10)) for n in (3, 200))
+    scores = torch.tensor([0.5, 0.5000018, 0.500006])  # the first two nearer than floats around 36 are
+    alone, _, _ = sort_by_score([small], scores)
+    assert alone.tolist() == [2, 1, 0]
+    for each_alone, same in ((True, True), (False, False)):
+        perm, _, sizes = sort_by_score([small, large, large], torch.cat((scores, torch.rand(400))), each_alone)
+        order = perm[sequence_rows(sizes.tolist(), perm.device)[2]]
+        assert (order.tolist() == alone.tolist()) == same
 
 
 def test_box_codes_are_relative_to_the_image():

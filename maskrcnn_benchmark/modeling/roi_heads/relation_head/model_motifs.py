@@ -219,7 +219,11 @@ class LSTMContext(UntreatedMeans):
 
     def sort_rois(self, proposals: Sequence[BoxList]) -> tuple[Tensor, Tensor, Tensor]:
         """Packed order in which the LSTMs read the objects: in each image from right to left, as SGB does."""
-        return sort_by_score(proposals, center_x(proposals))
+        centers = center_x(proposals)
+        if self.training:
+            return sort_by_score(proposals, centers / (centers.max() + 1))
+        scores = torch.cat([c / (c.max() + 1) for c in centers.split([len(p) for p in proposals])])
+        return sort_by_score(proposals, scores, each_alone=True)
 
     def obj_ctx(self, obj_feats, proposals, obj_labels=None, boxes_per_cls=None, ctx_average=False):
         """Object context, and object labels from it.

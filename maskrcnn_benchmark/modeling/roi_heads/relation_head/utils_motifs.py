@@ -106,22 +106,34 @@ def transpose_packed_sequence_inds(lengths: Sequence[int]) -> tuple[np.ndarray, 
     return (starts + steps[:, None])[reached], reached.sum(axis=1).tolist()
 
 
-def sort_by_score(proposals: Sequence[BoxList], scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def sort_by_score(
+    proposals: Sequence[BoxList], scores: Tensor, each_alone: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Order of objects for LSTMs over images: images with most objects first, in each the highest score first.
+
+    SGB tells images apart by a number that it adds to their scores, and sorts all images' at once. The rounding makes
+    close scores equal, and which of equal ones comes first is left to the sort. The same is done here, since the
+    published models were trained so.
 
     Args:
         proposals: objects of each image.
-        scores: of all objects, [n]
+        scores: of all objects, in [0, 1), [n]
+        each_alone: round and sort as for images that are alone, so that the order in a batch is that of its images one
+            by one.
 
     Returns:
         the permutation into packed order, its inverse, both int64 [n], and the batch sizes of the packed sequence
     """
     num_objs = [len(p) for p in proposals]
     starts = np.cumsum([0, *num_objs]).tolist()
-    images = sorted(range(len(num_objs)), key=lambda image: -num_objs[image])
-    order = torch.cat(
-        [starts[i] + scores[starts[i] : starts[i + 1]].argsort(descending=True, stable=True) for i in images]
-    )
+    num_images = 1 if each_alone else len(proposals)
+    offsets = [2.0 * (n * 2 * num_images + (0 if each_alone else i)) for i, n in enumerate(num_objs)]
+    keys = [image_scores + offset for image_scores, offset in zip(scores.split(num_objs), offsets, strict=True)]
+    images = sorted(range(len(num_objs)), key=lambda i: offsets[i], reverse=True)
+    if each_alone:
+        order = torch.cat([starts[i] + keys[i].argsort(descending=True) for i in images])
+    else:
+        order = torch.cat(keys).argsort(descending=True)
     packed, batch_sizes = transpose_packed_sequence_inds([num_objs[i] for i in images])
     perm = order[torch.from_numpy(packed).to(order.device)]
     return perm, perm.argsort(), torch.tensor(batch_sizes)

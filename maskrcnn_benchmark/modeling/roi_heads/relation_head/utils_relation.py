@@ -131,7 +131,8 @@ def greedy_class_nms(
         size = np.minimum(same[:, 2:], same[index, 2:]) - np.maximum(same[:, :2], same[index, :2]) + 1
         intersection = size.clip(min=0).prod(axis=1)
         union = areas[:, label] - intersection + areas[index, label]
-        scores[intersection / union >= nms_thresh, label] = 0.0
+        with np.errstate(invalid="ignore"):  # boxes without area overlap nothing
+            scores[intersection / union >= nms_thresh, label] = 0.0
         scores[index] = -1.0  # chosen
     return torch.from_numpy(labels).to(probabilities.device)
 
