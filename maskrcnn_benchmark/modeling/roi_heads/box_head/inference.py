@@ -58,7 +58,7 @@ class PostProcessor(nn.Module):
         if self.cls_agnostic_bbox_reg:
             offsets = offsets[:, -4:]
         decoded = self.box_coder.decode(offsets, torch.cat([b.bbox for b in boxes]))
-        decoded = decoded.view(len(scores), -1, 4).expand(-1, scores.shape[1], -1)  # [n, O, 4]
+        decoded = decoded.view(len(scores), decoded.shape[1] // 4, 4).expand(-1, scores.shape[1], -1)  # [n, O, 4]
 
         counts = [len(b) for b in boxes]
         results, kept_features = [], []
