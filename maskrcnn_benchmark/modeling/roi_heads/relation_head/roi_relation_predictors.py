@@ -31,7 +31,6 @@ class MotifPredictor(RelationPredictor):
 
     def __init__(self, config, in_channels):
         super().__init__(config)
-        head = config.MODEL.ROI_RELATION_HEAD
         statistics = self.class_statistics(config)
         self.context_layer = LSTMContext(config, statistics["obj_classes"], statistics["rel_classes"], in_channels)
 
@@ -41,7 +40,7 @@ class MotifPredictor(RelationPredictor):
         layer_init(self.post_emb, 10.0 * (1.0 / self.hidden_dim) ** 0.5, normal=True)
         layer_init(self.post_cat, xavier=True)
         layer_init(self.rel_compress, xavier=True)
-        self.use_bias = head.PREDICT_USE_BIAS
+        self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
         if self.use_bias:
             self.freq_bias = FrequencyBias(config, statistics)
 
@@ -57,44 +56,6 @@ class MotifPredictor(RelationPredictor):
         if self.use_bias:
             rel_dists = rel_dists + self.freq_bias.index_with_labels(obj_preds[pairs])
         return obj_dists.split(num_objs), rel_dists.split(num_rels), {}
-
-
-@registry.ROI_RELATION_PREDICTOR.register("VCTreePredictor")
-class VCTreePredictor(RelationPredictor):
-    """VCTree (Tang et al., CVPR 2019), with a loss on the scores from which its trees grow."""
-
-    needs_union_features = True
-
-    def __init__(self, config, in_channels):
-        super().__init__(config)
-        statistics = self.class_statistics(config)
-        self.context_layer = VCTreeLSTMContext(
-            config, statistics["obj_classes"], statistics["rel_classes"], statistics, in_channels
-        )
-
-        self.post_emb = nn.Linear(self.hidden_dim, self.hidden_dim * 2)
-        self.post_cat = nn.Linear(self.hidden_dim * 2, self.pooling_dim)
-        self.ctx_compress = nn.Linear(self.pooling_dim, self.num_rel_cls)
-        layer_init(self.post_emb, 10.0 * (1.0 / self.hidden_dim) ** 0.5, normal=True)
-        layer_init(self.post_cat, xavier=True)
-        layer_init(self.ctx_compress, xavier=True)
-        self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
-        if self.use_bias:
-            self.freq_bias = FrequencyBias(config, statistics)
-
-    def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
-        obj_dists, obj_preds, edge_ctx, binary_preds = self.context_layer(
-            roi_features, proposals, rel_pair_idxs, logger
-        )
-        pairs, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
-
-        subjects, objects = self.post_emb(edge_ctx).relu().chunk(2, dim=1)  # [n, H] each
-        pair_rep = pair_linear(self.post_cat, subjects, objects, pairs) * self.project_union(union_features)  # [m, P]
-        rel_dists = self.ctx_compress(pair_rep)
-        if self.use_bias:
-            rel_dists = rel_dists + self.freq_bias.index_with_labels(obj_preds[pairs])
-        add_losses = {"binary_loss": relatedness_loss(binary_preds, rel_binarys)} if self.training else {}
-        return obj_dists.split(num_objs), rel_dists.split(num_rels), add_losses
 
 
 @registry.ROI_RELATION_PREDICTOR.register("TransformerPredictor")
@@ -150,6 +111,44 @@ class IMPPredictor(RelationPredictor):
         )
         _, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
         return obj_dists.split(num_objs), rel_dists.split(num_rels), {}
+
+
+@registry.ROI_RELATION_PREDICTOR.register("VCTreePredictor")
+class VCTreePredictor(RelationPredictor):
+    """VCTree (Tang et al., CVPR 2019), with a loss on the scores from which its trees grow."""
+
+    def __init__(self, config, in_channels):
+        super().__init__(config)
+        statistics = self.class_statistics(config)
+        self.context_layer = VCTreeLSTMContext(
+            config, statistics["obj_classes"], statistics["rel_classes"], statistics, in_channels
+        )
+
+        self.post_emb = nn.Linear(self.hidden_dim, self.hidden_dim * 2)
+        self.post_cat = nn.Linear(self.hidden_dim * 2, self.pooling_dim)
+        self.ctx_compress = nn.Linear(self.pooling_dim, self.num_rel_cls)
+        layer_init(self.post_emb, 10.0 * (1.0 / self.hidden_dim) ** 0.5, normal=True)
+        layer_init(self.post_cat, xavier=True)
+        layer_init(self.ctx_compress, xavier=True)
+        self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
+        if self.use_bias:
+            self.freq_bias = FrequencyBias(config, statistics)
+
+    def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
+        obj_dists, obj_preds, edge_ctx, binary_preds = self.context_layer(
+            roi_features, proposals, rel_pair_idxs, logger
+        )
+        pairs, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
+
+        subjects, objects = self.post_emb(edge_ctx).relu().chunk(2, dim=1)  # [n, H] each
+        pair_rep = pair_linear(self.post_cat, subjects, objects, pairs)  # [m, P]
+        if union_features is not None:
+            pair_rep = pair_rep * self.project_union(union_features)
+        rel_dists = self.ctx_compress(pair_rep)
+        if self.use_bias:
+            rel_dists = rel_dists + self.freq_bias.index_with_labels(obj_preds[pairs])
+        add_losses = {"binary_loss": relatedness_loss(binary_preds, rel_binarys)} if self.training else {}
+        return obj_dists.split(num_objs), rel_dists.split(num_rels), add_losses
 
 
 def make_roi_relation_predictor(cfg, in_channels: int) -> nn.Module:
