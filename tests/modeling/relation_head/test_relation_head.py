@@ -1,0 +1,86 @@
+"""The head as a whole: losses and predictions in the three tasks, images without objects, half precision."""
+
+import pytest
+import torch
+from support import HEAD, boxlist, fill, parity_config
+
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
+
+CHANNELS = 16
+
+
+def make_head(task, predictor="MotifPredictor", options=()):
+    torch.manual_seed(0)
+    return fill(build_roi_relation_head(parity_config(task, predictor, options), CHANNELS))
+
+
+def make_batch(num_objs, seed=0):
+    """Feature maps, proposals as the box head hands them on, and ground truth of the same boxes."""
+    g = torch.Generator().manual_seed(seed)
+    images = len(num_objs)
+    features = [torch.randn(images, CHANNELS, 64 // stride, 96 // stride, generator=g) for stride in (4, 8, 16, 32)]
+    proposals, targets = [], []
+    for n in num_objs:
+        corners = torch.rand(n, 2, generator=g) * torch.tensor([60.0, 30.0])
+        boxes = torch.cat((corners, corners + 3 + 25 * torch.rand(n, 2, generator=g)), dim=1)
+        labels = torch.randint(1, 151, (n,), generator=g)
+        logits = torch.randn(n, 151, generator=g)
+        per_class = boxes[:, None] + torch.randn(n, 151, 4, generator=g)
+        proposals.append(boxlist(boxes, (96, 64), labels=labels, predict_logits=logits, boxes_per_cls=per_class))
+        targets.append(boxlist(boxes, (96, 64), labels=labels))
+        relation = torch.randint(0, 51, (n, n), generator=g) * (torch.rand(n, n, generator=g) < 0.3)
+        targets[-1].add_field("relation", relation.fill_diagonal_(0), is_triplet=True)
+    return features, proposals, targets
+
+
+@pytest.mark.parametrize("autocast", (False, True), ids=("float32", "bfloat16"))
+@pytest.mark.parametrize("num_objs", ((4, 1, 3), (1,)), ids=str)
+def test_training_gives_finite_losses_and_gradients(parity_statistics, task, num_objs, autocast):
+    head = make_head(task).train()
+    features, proposals, targets = make_batch(num_objs)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        _, _, losses = head(features, proposals, targets)
+    assert set(losses) == {"loss_rel", "loss_refine_obj"}
+    sum(losses.values()).backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+    nothing_to_learn = task == "predcls" and num_objs == (1,)
+    assert (head.box_feature_extractor.fc6.weight.grad.abs().sum() == 0) == nothing_to_learn
+
+
+def test_losses_of_the_predictor_are_passed_on(parity_statistics):
+    head = make_head("predcls", "VCTreePredictor").train()
+    _, _, losses = head(*make_batch((4, 2)))
+    assert set(losses) == {"loss_rel", "loss_refine_obj", "binary_loss"}
+
+
+def test_predictions_of_a_batch_are_those_of_its_images(parity_statistics, task):
+    head = make_head(task).eval()
+    features, proposals, _ = make_batch((4, 0, 1, 3))
+    with torch.no_grad():
+        _, batch, losses = head(features, proposals)
+        assert losses == {}
+        for i, result in enumerate(batch):
+            _, (alone,), _ = head([level[i : i + 1] for level in features], proposals[i : i + 1])
+            torch.testing.assert_close(result.bbox, alone.bbox)
+            for field in ("pred_labels", "pred_scores", "rel_pair_idxs", "pred_rel_labels", "pred_rel_scores"):
+                torch.testing.assert_close(
+                    result.get_field(field), alone.get_field(field), atol=1e-5, rtol=1e-4, msg=lambda m: f"{field}: {m}"
+                )
+    assert [len(result) for result in batch] == [4, 0, 1, 3]
+    assert [len(result.get_field("rel_pair_idxs")) for result in batch] == [12, 0, 1, 6]
+
+
+def test_prediction_without_union_features(parity_statistics):
+    head = make_head("predcls", options=[HEAD + "PREDICT_USE_VISION", False]).eval()
+    with torch.no_grad():
+        _, results, _ = head(*make_batch((3, 2))[:2])
+    assert [result.get_field("pred_rel_scores").shape for result in results] == [(6, 51), (2, 51)]
+
+
+def test_given_labels_are_predicted_with_certainty(parity_statistics):
+    features, proposals, _ = make_batch((4,))
+    with torch.no_grad():
+        _, (result,), _ = make_head("predcls").eval()(features, proposals)
+    assert torch.equal(result.get_field("pred_labels"), proposals[0].get_field("labels"))
+    assert result.get_field("pred_scores").tolist() == [1.0] * 4
