@@ -6,7 +6,7 @@ embeddings, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class DecoderTreeLSTM(nn.Module):
 class VCTreeLSTMContext(UntreatedMeans):
     """Context of each object from a tree that grows along the pairs most likely to be related."""
 
-    def __init__(self, config, obj_classes, rel_classes, statistics: dict, in_channels: int):
+    def __init__(self, config, obj_classes, rel_classes, statistics: Mapping, in_channels: int):
         super().__init__()
         head = config.MODEL.ROI_RELATION_HEAD
         self.num_obj_classes = len(obj_classes)
