@@ -75,5 +75,5 @@ def test_separate_parts_have_the_width_of_the_whole():
 
 
 def test_an_unknown_extractor_is_named():
-    with pytest.raises(InputError, match="FEATURE_EXTRACTOR is Pooling.*RelationFeatureExtractor"):
+    with pytest.raises(InputError, match=r"FEATURE_EXTRACTOR is Pooling.*RelationFeatureExtractor"):
         make_extractor(HEAD + "FEATURE_EXTRACTOR", "Pooling")
