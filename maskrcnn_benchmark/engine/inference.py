@@ -1,0 +1,222 @@
+"""Runs a model over a data set and passes each prediction on as it comes, from however many processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.datasets.evaluation import evaluate
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, synchronize
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.timer import Timer, get_time_str
+
+from .prediction_cache import PredictionCache
+
+# Batches between two gatherings where TEST.RELATION.SYNC_GATHER does not ask for one after every batch.
+GATHER_PERIOD = 16
+
+
+def autocast(device: torch.device | str, dtype: str) -> torch.autocast:
+    """Mixed precision as DTYPE asks for it; does nothing for float32."""
+    return torch.autocast(torch.device(device).type, getattr(torch, dtype), enabled=dtype != "float32")
+
+
+def compute_on_dataset(
+    model: torch.nn.Module,
+    data_loader,
+    device: torch.device | str,
+    synchronize_gather: bool = True,
+    timer: Timer | None = None,
+    dtype: str = "float32",
+) -> Iterator[tuple[int, BoxList]]:
+    """Predict every image of a data loader.
+
+    Every process must exhaust this iterator; only the main process gets anything. An image that several processes have
+    (samplers fill up the last batches) comes once.
+
+    Args:
+        data_loader: gives (images, targets, indices); every process its share.
+        synchronize_gather: gather after every batch, not after every `GATHER_PERIOD`-th.
+        timer: gets the time that the model takes.
+        dtype: float32, float16 or bfloat16.
+
+    Yields:
+        (index in the data set, prediction on the CPU), in the order of the batches.
+    """
+    model.eval()
+    device = torch.device(device)
+    batches = iter(tqdm(data_loader, desc="predicting", unit="batch", disable=not is_main_process()))
+    seen: set[int] = set()
+    finished = False
+    while not finished:
+        predicted: dict[int, BoxList] = {}
+        for _ in range(1 if synchronize_gather else GATHER_PERIOD):
+            batch = next(batches, None)
+            if batch is None:
+                finished = True
+                break
+            images, targets, indices = batch
+            if timer is not None:
+                timer.tic()
+            with torch.no_grad(), autocast(device, dtype):
+                output = model(images.to(device), [target.to(device) for target in targets])
+            predicted.update((index, boxes.to("cpu")) for index, boxes in zip(indices, output, strict=True))
+            if timer is not None:
+                timer.toc()
+        parts, finished = _gather(predicted, finished)
+        for index, prediction in (item for part in parts for item in part.items()):
+            if index not in seen:
+                seen.add(index)
+                yield index, prediction
+
+
+def _gather(predicted: dict, finished: bool) -> tuple[list[dict], bool]:
+    """What all processes have, on the main process ([] on others); and whether all have finished."""
+    if get_world_size() == 1:
+        return [predicted], finished
+    parts: list[dict] | None = [{}] * get_world_size() if is_main_process() else None
+    dist.gather_object(predicted, parts, dst=0)
+    return parts or [], all(all_gather(finished))
+
+
+def inference(
+    cfg,
+    model: torch.nn.Module,
+    data_loader,
+    dataset_name: str,
+    iou_types: tuple[str, ...] = ("bbox",),
+    box_only: bool = False,
+    device: torch.device | str = "cuda",
+    expected_results=(),
+    expected_results_sigma_tol: float = 4,
+    output_folder: str | None = None,
+    logger: logging.Logger | None = None,
+) -> float:
+    """Predict a data set and evaluate the predictions as they come.
+
+    Args:
+        data_loader: of this process, see `make_data_loader`; `data_loader.dataset` is the data set.
+        iou_types: `bbox`, `relations`, or both.
+        output_folder: gets the results, see `do_vg_evaluation`, and with TEST.SAVE_PROPOSALS the predictions.
+        box_only, expected_results, expected_results_sigma_tol: of SGB's other data sets; no effect here, as there.
+
+    Returns:
+        R@100 (or mAP for a detector) on the main process; -1 on others, and for images of one's own
+        (TEST.CUSTUM_EVAL), whose predictions are written to DETECTED_SGG_DIR/custom_prediction.json.
+    """
+    logger = logger or logging.getLogger("maskrcnn_benchmark.inference")
+    dataset, devices = data_loader.dataset, get_world_size()
+    logger.info("Start evaluation on %s dataset(%d images).", dataset_name, len(dataset))
+    total, model_only = Timer(), Timer()
+    total.tic()
+    cache = PredictionCache(cfg, model, dataset, dataset_name, output_folder)
+    if cache.usable(logger):
+        stream = cache.read() if is_main_process() else iter(())
+    else:
+        stream = compute_on_dataset(model, data_loader, device, cfg.TEST.RELATION.SYNC_GATHER, model_only, cfg.DTYPE)
+        stream = cache.keep(stream)
+    stream = _whole(stream, len(dataset))
+
+    value = -1.0
+    if not is_main_process():
+        deque(stream, maxlen=0)  # takes its share of the work; the main process gets the predictions
+    elif cfg.TEST.CUSTUM_EVAL:
+        path = os.path.join(cfg.DETECTED_SGG_DIR, "custom_prediction.json")
+        write_custom_predictions(stream, dataset, path)
+        logger.info("=====> %s SAVED !", path)
+    else:
+        value = evaluate(
+            cfg=cfg,
+            dataset=dataset,
+            predictions=stream,
+            output_folder=output_folder,
+            logger=logger,
+            iou_types=iou_types,
+            dataset_name=dataset_name,
+        )
+    synchronize()
+    total.toc()
+    for what, timer in (("Total run time", total), ("Model inference time", model_only)):
+        per_image = timer.total_time * devices / len(dataset)
+        logger.info(
+            "%s: %s (%.5f s / img per device, on %d devices)", what, get_time_str(timer.total_time), per_image, devices
+        )
+    return value
+
+
+def _whole(stream: Iterable[tuple[int, BoxList]], expected: int) -> Iterator[tuple[int, BoxList]]:
+    """Pass a stream on, and on the main process count that every image came."""
+    count = 0
+    for item in stream:
+        count += 1
+        yield item
+    if is_main_process() and count != expected:
+        raise RuntimeError(f"{count} of {expected} images were predicted; the rest is missing from the data loader")
+
+
+# -- images of one's own ---------------------------------------------------------------------------------------------
+def write_custom_predictions(stream: Iterable[tuple[int, BoxList]], dataset, path: str) -> None:
+    """Write scene graphs in SGB's format, image by image: {index: see `custom_sgg_post_precessing`}.
+
+    `custom_data_info.json` beside it tells the file of each index and the names of classes and predicates. Boxes are in
+    pixels of the network's input, as in SGB.
+    """
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise InputError(f"DETECTED_SGG_DIR {folder} is no folder")
+    info = {
+        "idx_to_files": dataset.custom_files,
+        "ind_to_classes": dataset.ind_to_classes,
+        "ind_to_predicates": dataset.ind_to_predicates,
+    }
+    with atomic_write(os.path.join(folder, "custom_data_info.json")) as temporary:
+        temporary.write_text(json.dumps(info))
+    with atomic_write(path) as temporary, open(temporary, "w") as out:
+        out.write("{")
+        for position, (index, prediction) in enumerate(stream):
+            out.write(", " if position else "")
+            out.write(f'"{index}": {json.dumps(custom_sgg_post_precessing([prediction])[0])}')
+        out.write("}")
+
+
+def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict[str, list]]:
+    """Scene graphs as plain lists, boxes and relations by falling score.
+
+    Returns:
+        {index: {bbox: xyxy in pixels, bbox_labels, bbox_scores, rel_pairs: places in bbox, rel_labels, rel_scores,
+        rel_all_scores: of every predicate}}.
+    """
+    return {index: _plain(prediction) for index, prediction in enumerate(predictions)}
+
+
+def _plain(prediction: BoxList) -> dict[str, list]:
+    mapping = get_sorted_bbox_mapping(prediction.get_field("pred_scores").tolist())
+    order, place = (torch.tensor(indices, dtype=torch.int64) for indices in mapping)
+    all_scores = prediction.get_field("pred_rel_scores")
+    scores, labels = all_scores[:, 1:].max(1)
+    rel_order = torch.tensor(get_sorted_bbox_mapping(scores.tolist())[0], dtype=torch.int64)
+    return {
+        "bbox": prediction.convert("xyxy").bbox[order].tolist(),
+        "bbox_labels": prediction.get_field("pred_labels")[order].tolist(),
+        "bbox_scores": prediction.get_field("pred_scores")[order].tolist(),
+        "rel_pairs": place[prediction.get_field("rel_pair_idxs")[rel_order]].tolist(),
+        "rel_labels": (labels[rel_order] + 1).tolist(),
+        "rel_scores": scores[rel_order].tolist(),
+        "rel_all_scores": all_scores[rel_order].tolist(),
+    }
+
+
+def get_sorted_bbox_mapping(score_list: list[float]) -> tuple[list[int], list[int]]:
+    """Indices by falling score (of equal scores the later first), and the place that each index gets."""
+    order = np.argsort(np.asarray(score_list), kind="stable")[::-1]
+    return order.tolist(), np.argsort(order).tolist()

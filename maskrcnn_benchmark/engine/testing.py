@@ -1,0 +1,115 @@
+"""Validation and test of a model on the data sets that a configuration names."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+
+from maskrcnn_benchmark.data import make_data_loader
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.utils.checkpoint import Checkpointer, DetectronCheckpointer
+from maskrcnn_benchmark.utils.comm import all_gather
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .inference import inference
+
+
+def iou_types_of(cfg) -> tuple[str, ...]:
+    """What is evaluated: detections, and relations where the model has them."""
+    return ("bbox", "relations") if cfg.MODEL.RELATION_ON else ("bbox",)
+
+
+def run_val(cfg, model: torch.nn.Module, val_data_loaders: list, logger: logging.Logger) -> dict[str, float]:
+    """Evaluate on DATASETS.VAL; {data set: R@100, or mAP for a detector}, the same on every process.
+
+    Args:
+        model: wrapped for several processes, or not.
+        val_data_loaders: of `make_data_loader(cfg, "val")`.
+    """
+    return _run(cfg, model, cfg.DATASETS.VAL, val_data_loaders, [None] * len(val_data_loaders), logger)
+
+
+def run_test(
+    cfg, model: torch.nn.Module, distributed: bool, logger: logging.Logger, split: str | None = None
+) -> dict[str, float]:
+    """Evaluate on a split's data sets, and write the results to OUTPUT_DIR/inference/<data set>.
+
+    Args:
+        split: `train`, `val`, `test`; None: what DATASETS.TO_TEST says, `test` where it says nothing.
+
+    Returns:
+        as `run_val`.
+    """
+    split = split or cfg.DATASETS.TO_TEST or "test"
+    names = {"train": cfg.DATASETS.TRAIN, "val": cfg.DATASETS.VAL, "test": cfg.DATASETS.TEST}
+    if split not in names:
+        raise InputError(f"DATASETS.TO_TEST is {split}; it must be train, val or test")
+    loaders = make_data_loader(cfg, mode="test", is_distributed=distributed, dataset_to_test=split)
+    folders = [os.path.join(cfg.OUTPUT_DIR, "inference", name) if cfg.OUTPUT_DIR else None for name in names[split]]
+    for folder in filter(None, folders):
+        os.makedirs(folder, exist_ok=True)
+    return _run(cfg, model, names[split], loaders, folders, logger)
+
+
+def run_val_and_test(cfg, model: torch.nn.Module, distributed: bool, logger: logging.Logger) -> dict[str, float]:
+    """Evaluate a detector on both splits, and log their mAP side by side."""
+    values: dict[str, float] = {}
+    for split, names in (("val", cfg.DATASETS.VAL), ("test", cfg.DATASETS.TEST)):
+        if names:
+            values |= run_test(cfg, model, distributed, logger, split)
+    for name, value in values.items():
+        logger.info("mAP at IoU 0.5 on %s: %.4f", name, value)
+    return values
+
+
+def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
+    model = getattr(model, "module", model)  # a wrapper would expect losses
+    values = {
+        name: inference(
+            cfg,
+            model,
+            loader,
+            dataset_name=name,
+            iou_types=iou_types_of(cfg),
+            device=cfg.MODEL.DEVICE,
+            output_folder=folder,
+            logger=logger,
+        )
+        for name, loader, folder in zip(names, loaders, folders, strict=True)
+    }
+    return all_gather(values)[0]
+
+
+def load_trained_model(cfg, opts: list[str], logger: logging.Logger) -> torch.nn.Module:
+    """The model of a configuration with the weights that `weights_to_test` finds."""
+    model = build_detection_model(cfg).to(cfg.MODEL.DEVICE)
+    checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR, logger=logger)
+    checkpointer.load(weights_to_test(cfg, checkpointer, opts, logger), with_optim=False)
+    return model
+
+
+def weights_to_test(cfg, checkpointer: Checkpointer, opts: list[str], logger: logging.Logger) -> str:
+    """The checkpoint that a test tool loads: MODEL.WEIGHT of the command line, else the newest one in OUTPUT_DIR, else
+    MODEL.WEIGHT of the configuration file.
+
+    In SGB's files MODEL.WEIGHT names the ImageNet backbone that detector training starts from; a model is not tested
+    with that.
+
+    Raises:
+        InputError: none of them.
+    """
+    if "MODEL.WEIGHT" in opts[::2] and cfg.MODEL.WEIGHT:
+        path, why = cfg.MODEL.WEIGHT, "MODEL.WEIGHT of the command line"
+    elif checkpointer.has_checkpoint():
+        path, why = checkpointer.get_checkpoint_file(), f"the newest in OUTPUT_DIR {cfg.OUTPUT_DIR}"
+    elif cfg.MODEL.WEIGHT and not cfg.MODEL.WEIGHT.startswith("catalog://"):
+        path, why = cfg.MODEL.WEIGHT, "MODEL.WEIGHT of the configuration file"
+    else:
+        raise InputError(
+            f"no trained model to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no last_checkpoint; set OUTPUT_DIR to the "
+            "folder of a training, or MODEL.WEIGHT to a checkpoint"
+        )
+    logger.info("testing %s (%s)", path, why)
+    return path

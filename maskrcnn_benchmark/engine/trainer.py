@@ -1,0 +1,249 @@
+"""The training loop of detectors and relation models; it goes on after a kill as if nothing had happened."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.utils.checkpoint import Checkpointer, clip_grad_norm
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, is_main_process, reduce_dict
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.metric_logger import MetricLogger
+
+from .inference import autocast
+from .run import MetricsFile, Run, random_states, restore_random_states, seed_everything
+
+# SGB logs every 200 iterations; shorter runs log more often.
+LOG_PERIOD = 200
+TENSORBOARD_PERIOD = 20
+
+
+def reduce_loss_dict(loss_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses averaged over all processes; the result counts on rank 0 only."""
+    return reduce_dict(loss_dict)
+
+
+def check_finite(losses: dict[str, float], iteration: int, images: Sequence[int]) -> None:
+    """Raise `InputError` where a loss is nan or infinite, with the names and values of all."""
+    if all(math.isfinite(value) for value in losses.values()):
+        return
+    values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    wrong = ", ".join(name for name, value in losses.items() if not math.isfinite(value))
+    raise InputError(
+        f"{wrong} not finite in iteration {iteration} (losses: {values}; images {', '.join(map(str, images))} of the "
+        "training set): lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, or try DTYPE float32"
+    )
+
+
+class Trainer:
+    """Trains a model: mixed precision, clipping, validation, both schedules, checkpoints, log and metrics.json.
+
+    A checkpoint holds everything that the next iteration depends on (model, optimizer, schedule, scaler, place in the
+    data, random states of all processes), so a run that is killed and started again ends as one that is not.
+
+    Args:
+        cfg: SOLVER, DTYPE, MODEL.DEVICE and OUTPUT_DIR are read.
+        model: on its device; wrapped for several processes, or not.
+        checkpointer: of the bare model, with optimizer and scheduler, which it loads and saves.
+        run: the run, whose `checkpoint` says whether it goes on.
+        extra: further entries of every checkpoint, such as class names.
+        clip: clip gradients to SOLVER.GRAD_NORM_CLIP and log their norms now and then (SOLVER.PRINT_GRAD_FREQ).
+    """
+
+    def __init__(
+        self,
+        cfg,
+        model: nn.Module,
+        checkpointer: Checkpointer,
+        run: Run,
+        logger: logging.Logger,
+        extra: dict[str, Any] | None = None,
+        clip: bool = False,
+    ):
+        self.cfg = cfg
+        self.model = model
+        self.checkpointer = checkpointer
+        self.optimizer, self.scheduler = checkpointer.optimizer, checkpointer.scheduler
+        self.run = run
+        self.logger = logger
+        self.extra = extra or {}
+        self.clip = clip
+        self.device = torch.device(cfg.MODEL.DEVICE)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=cfg.DTYPE == "float16")
+        self.plateau = cfg.SOLVER.SCHEDULE.TYPE == "WarmupReduceLROnPlateau"
+        self.iteration = 0
+        self._states: dict[str, Any] | None = None
+
+    def resume(self) -> int:
+        """Load the run's checkpoint where there is one; the iterations that are done."""
+        if self.run.checkpoint:
+            loaded = self.checkpointer.load(
+                self.run.checkpoint, update_schedule=self.cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD
+            )
+            self.iteration = int(loaded["iteration"])
+            if loaded.get("scaler"):
+                self.scaler.load_state_dict(loaded["scaler"])
+            states = loaded.get("random_states", [])
+            if get_rank() < len(states):
+                self._states = states[get_rank()]
+            self.logger.info("resumed after iteration %d", self.iteration)
+        return self.iteration
+
+    def train(self, data_loader, validate: Callable[[], dict[str, float]] | None) -> None:
+        """Run the iterations that are left, and save `model_final`.
+
+        Args:
+            data_loader: gives the (images, targets, indices) of the iterations that are left.
+            validate: gives {data set: value}, the same on every process; None: no validation.
+
+        Raises:
+            InputError: a loss that is not finite.
+        """
+        solver, last = self.cfg.SOLVER, self.cfg.SOLVER.MAX_ITER
+        if self.iteration >= last or self._decayed_enough():
+            self.logger.info("the run is complete: %d iterations", self.iteration)
+            return
+        metrics = MetricsFile(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.iteration)
+        writer = _tensorboard(self.cfg.OUTPUT_DIR, self.iteration)
+        if validate is not None and solver.PRE_VAL and self.iteration == 0:
+            self.logger.info("Validate before training")
+            self._validate(validate, metrics)
+
+        batches = iter(data_loader)
+        self._restore_random_states()  # after iter(), which draws a number
+        self.logger.info("Start training")
+        meters = MetricLogger(delimiter="  ")
+        first = self.iteration + 1
+        log_period = min(LOG_PERIOD, max(last // 20, 1))
+        start = end = time.perf_counter()
+        for self.iteration in range(first, last + 1):
+            images, targets, indices = next(batches)
+            data_time = time.perf_counter() - end
+            rates = self.optimizer.param_groups[-1]["lr"]
+            verbose = self.iteration == first or self.iteration % solver.PRINT_GRAD_FREQ == 0
+            losses = self._step(images, targets, indices, verbose)
+            value = None
+            if validate is not None and solver.TO_VAL and self.iteration % solver.VAL_PERIOD == 0:
+                self.logger.info("Start validating")
+                value = self._validate(validate, metrics)
+            self._step_schedule(value)
+
+            batch_time = time.perf_counter() - end
+            end = time.perf_counter()
+            meters.update(**losses, time=batch_time, data=data_time)
+            metrics.write({"iteration": self.iteration, **losses, "lr": rates, "time": batch_time})
+            if writer is not None and self.iteration % TENSORBOARD_PERIOD == 0:
+                for name, number in (losses | {"lr": rates}).items():
+                    writer.add_scalar(name, number, self.iteration)
+            if self.iteration % log_period == 0 or self.iteration == last:
+                self._log(meters, rates, last)
+            if self._decayed_enough():
+                self.logger.info("Trigger MAX_DECAY_STEP at iteration %d.", self.iteration)
+                break
+            if self.iteration % solver.CHECKPOINT_PERIOD == 0:
+                self._save(f"model_{self.iteration:07d}")
+        self._save("model_final")
+        metrics.close()
+        if writer is not None:
+            writer.close()
+        seconds = time.perf_counter() - start
+        done = self.iteration - first + 1
+        self.logger.info(
+            "Total training time: %s (%.4f s / it)", datetime.timedelta(seconds=int(seconds)), seconds / done
+        )
+
+    # -- one iteration -----------------------------------------------------------------------------------------------
+    def _step(self, images, targets, indices, verbose: bool) -> dict[str, float]:
+        """One update of the weights; the losses, `loss` being their sum."""
+        self.model.train()
+        images = images.to(self.device)
+        targets = [target.to(self.device) for target in targets]
+        with autocast(self.device, self.cfg.DTYPE):
+            loss_dict = self.model(images, targets)
+        total = sum(loss_dict.values())
+        # Checked on every process before anything is updated.
+        own = dict(zip(loss_dict, torch.stack([v.detach().float() for v in loss_dict.values()]).tolist(), strict=True))
+        check_finite(own, self.iteration, indices)
+        detached = {name: value.detach() for name, value in loss_dict.items()}
+        reduced = {name: float(value) for name, value in reduce_loss_dict(detached).items()}
+
+        self.optimizer.zero_grad()
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimizer)
+        if self.clip:
+            clip_grad_norm(
+                [(name, p) for name, p in self.model.named_parameters() if p.requires_grad],
+                max_norm=self.cfg.SOLVER.GRAD_NORM_CLIP,
+                logger=self.logger,
+                clip=True,
+                verbose=verbose,
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return {"loss": sum(reduced.values()), **reduced}
+
+    def _step_schedule(self, value: float | None) -> None:
+        if self.plateau:
+            self.scheduler.step(value, epoch=self.iteration)
+        else:
+            self.scheduler.step()
+
+    def _decayed_enough(self) -> bool:
+        return self.plateau and self.scheduler.stage_count >= self.cfg.SOLVER.SCHEDULE.MAX_DECAY_STEP
+
+    def _validate(self, validate: Callable[[], dict[str, float]], metrics: MetricsFile) -> float:
+        """The mean value over the validation sets."""
+        values = validate()
+        value = sum(values.values()) / len(values)
+        self.logger.info("Validation Result: %.4f", value)
+        metrics.write(
+            {"iteration": self.iteration, "validation": value, **{f"validation/{k}": values[k] for k in values}}
+        )
+        return value
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def _save(self, name: str) -> None:
+        states = all_gather(random_states())
+        self.checkpointer.save(
+            name,
+            iteration=self.iteration,
+            run=self.run.record(),
+            scaler=self.scaler.state_dict(),
+            random_states=states,
+            **self.extra,
+        )
+
+    def _restore_random_states(self) -> None:
+        if self._states is not None:
+            restore_random_states(self._states)
+        else:
+            seed_everything(self.run.seed + get_rank())
+
+    def _log(self, meters: MetricLogger, rate: float, last: int) -> None:
+        left = datetime.timedelta(seconds=int(meters.time.global_avg * (last - self.iteration)))
+        memory = torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else 0
+        line = f"eta: {left}  iter: {self.iteration}  {meters}  lr: {rate:.6f}  max mem: {memory:.0f}"
+        self.logger.info(line)
+
+
+def fix_eval_modules(modules: Sequence[nn.Module]) -> None:
+    """Keep parts of a model from learning. They stay in training mode, as in SGB: it decides what they return."""
+    for module in modules:
+        module.requires_grad_(False)
+
+
+def _tensorboard(output_dir: str, start_iter: int):
+    """A writer below `output_dir` on the main process, without what was written after `start_iter`."""
+    if not is_main_process():
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(os.path.join(output_dir, "tensorboard"), purge_step=start_iter + 1)

@@ -1,0 +1,128 @@
+"""Puts a training together: what relation models and detectors need alike, and where they differ."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from maskrcnn_benchmark.data import make_data_loader
+from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import task_of
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.comm import is_main_process
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .run import Run, find_run, local_path, seed_everything
+from .testing import run_val
+from .trainer import Trainer, fix_eval_modules
+
+_BOX_EXTRACTOR = "roi_heads.box.feature_extractor"
+_RELATION_EXTRACTORS = (
+    "roi_heads.relation.box_feature_extractor",
+    "roi_heads.relation.union_feature_extractor.feature_extractor",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Where trainings differ.
+
+    Attributes:
+        start: the key of the configuration that names the weights to start from.
+        task: predcls, sgcls, sgdet or detector.
+        predictor: name of the relation predictor, "" for a detector.
+        frozen: parts of the model that do not learn.
+        slow_heads: parts that learn ten times slower.
+        load_mapping: parts of the model that start from another part of the weights.
+        clip: clip gradients.
+    """
+
+    start: str
+    task: str
+    predictor: str = ""
+    frozen: tuple[str, ...] = ()
+    slow_heads: tuple[str, ...] = ()
+    load_mapping: dict[str, str] = field(default_factory=dict)
+    clip: bool = False
+
+
+def relation_recipe(cfg) -> Recipe:
+    """Relations on a detector that stays as it is; the relation head's extractors start from the box head's."""
+    if not cfg.MODEL.RELATION_ON:
+        raise InputError(
+            "MODEL.RELATION_ON is False; a relation model needs True (detectors: detector_pretrain_net.py)"
+        )
+    predictor = cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR
+    return Recipe(
+        start="PRETRAINED_DETECTOR_CKPT",
+        task=task_of(cfg),
+        predictor=predictor,
+        frozen=("rpn", "backbone", "roi_heads.box"),
+        slow_heads=_RELATION_EXTRACTORS if predictor == "IMPPredictor" else (),
+        load_mapping=dict.fromkeys(_RELATION_EXTRACTORS, _BOX_EXTRACTOR),
+        clip=True,
+    )
+
+
+def detector_recipe(cfg) -> Recipe:
+    """A detector on an ImageNet backbone; SGB does not clip its gradients."""
+    if cfg.MODEL.RELATION_ON:
+        raise InputError("MODEL.RELATION_ON is True; a detector needs False (relations: relation_train_net.py)")
+    return Recipe(start="WEIGHT", task="detector")
+
+
+def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Logger) -> nn.Module:
+    """Train until SOLVER.MAX_ITER, or go on with the run in OUTPUT_DIR; the model, wrapped where `distributed`."""
+    run = Run(local_path(cfg.MODEL[recipe.start]), recipe.task, recipe.predictor, seed)
+    run = find_run(run, DetectronCheckpointer(cfg, nn.Module(), save_dir=cfg.OUTPUT_DIR), logger)
+    seed_everything(run.seed)
+
+    device = torch.device(cfg.MODEL.DEVICE)
+    bare = build_detection_model(cfg)
+    fix_eval_modules([bare.get_submodule(name) for name in recipe.frozen])
+    bare.to(device)
+    images = cfg.SOLVER.IMS_PER_BATCH
+    optimizer = make_optimizer(
+        cfg, bare, logger, slow_heads=list(recipe.slow_heads), slow_ratio=10.0, rl_factor=float(images)
+    )
+    logger.info(
+        "effective learning rate: %g (SOLVER.BASE_LR %g x %d images per batch)%s",
+        cfg.SOLVER.BASE_LR * images,
+        cfg.SOLVER.BASE_LR,
+        images,
+        f", a tenth of it for {', '.join(recipe.slow_heads)}" if recipe.slow_heads else "",
+    )
+    scheduler = make_lr_scheduler(cfg, optimizer, logger)
+    checkpointer = DetectronCheckpointer(cfg, bare, optimizer, scheduler, cfg.OUTPUT_DIR, is_main_process(), logger)
+
+    if not run.checkpoint:
+        if not run.started_from:
+            logger.warning("MODEL.%s is empty: the model starts from random weights", recipe.start)
+        else:
+            checkpointer.load(cfg.MODEL[recipe.start], with_optim=False, load_mapping=recipe.load_mapping)
+    model = bare
+    if distributed:
+        model = nn.parallel.DistributedDataParallel(
+            bare,
+            device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # no batch norm learns
+            find_unused_parameters=cfg.MODEL.RELATION_ON,
+        )
+
+    trainer = Trainer(cfg, model, checkpointer, run, logger, clip=recipe.clip)
+    start_iter = trainer.resume()
+    loader = make_data_loader(cfg, mode="train", is_distributed=distributed, start_iter=start_iter)
+    trainer.extra = {"obj_classes": loader.dataset.ind_to_classes, "rel_classes": loader.dataset.ind_to_predicates}
+    validate = None
+    if cfg.SOLVER.TO_VAL or cfg.SOLVER.PRE_VAL:
+        val_loaders = make_data_loader(cfg, mode="val", is_distributed=distributed)
+
+        def validate() -> dict[str, float]:
+            return run_val(cfg, model, val_loaders, logger)
+
+    trainer.train(loader, validate)
+    return model

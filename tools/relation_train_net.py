@@ -1,0 +1,26 @@
+"""Train a relation model on a detector that stays as it is, and test it.
+
+    python tools/relation_train_net.py --config-file configs/e2e_relation_X_101_32_8_FPN_1x.yaml \
+        MODEL.PRETRAINED_DETECTOR_CKPT detector/model_final.pth OUTPUT_DIR output/motifs-predcls
+
+The same command again goes on where it was stopped. Several processes: torchrun --nproc_per_node=N tools/...
+"""
+
+from maskrcnn_benchmark.engine.launch import launched, tool_parser
+from maskrcnn_benchmark.engine.testing import run_test
+from maskrcnn_benchmark.engine.training import relation_recipe, train
+from maskrcnn_benchmark.utils import cli
+
+
+def main() -> None:
+    parser = tool_parser("Train a relation model on a detector that stays as it is, and test it.")
+    parser.add_argument("--skip-test", action="store_true", help="do not test the final model")
+    args = parser.parse_args()
+    with launched(args, save=True) as (cfg, distributed, logger):
+        model = train(cfg, relation_recipe(cfg), args.seed, distributed, logger)
+        if not args.skip_test:
+            run_test(cfg, model, distributed, logger)
+
+
+if __name__ == "__main__":
+    cli.run(main)
