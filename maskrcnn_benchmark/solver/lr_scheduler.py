@@ -8,6 +8,8 @@ from bisect import bisect_right
 import torch
 from torch.optim import Optimizer
 
+from maskrcnn_benchmark.utils.errors import InputError
+
 
 def _warmup(method: str, factor: float, iteration: int, warmup_iters: int) -> float:
     """What the learning rate is multiplied with at `iteration`: from `factor` (constant or rising linearly) to 1."""
@@ -21,7 +23,7 @@ def _warmup(method: str, factor: float, iteration: int, warmup_iters: int) -> fl
 
 def _check_method(method: str) -> None:
     if method not in ("constant", "linear"):
-        raise ValueError(f"warmup_method must be 'constant' or 'linear', found {method!r}")
+        raise InputError(f"SOLVER.WARMUP_METHOD must be 'constant' or 'linear', found {method!r}")
 
 
 class WarmupMultiStepLR(torch.optim.lr_scheduler.LRScheduler):
@@ -38,7 +40,7 @@ class WarmupMultiStepLR(torch.optim.lr_scheduler.LRScheduler):
         last_epoch: int = -1,
     ):
         if list(milestones) != sorted(milestones):
-            raise ValueError(f"milestones must increase, found {milestones}")
+            raise InputError(f"SOLVER.STEPS must increase, found {milestones}")
         _check_method(warmup_method)
         self.milestones = milestones
         self.gamma = gamma

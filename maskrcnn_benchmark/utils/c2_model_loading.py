@@ -1,7 +1,8 @@
-"""ImageNet weights for the ResNets: Caffe2's pickles, as SGB uses them, and torchvision's."""
+"""Published weights in other formats: Caffe2's pickles, as SGB uses them, and torchvision's ResNets."""
 
 from __future__ import annotations
 
+import logging
 import re
 
 import numpy as np
@@ -12,101 +13,122 @@ from .errors import InputError
 from .registry import Registry
 from .safe_pickle import load_pickle
 
-# torchvision's ResNets saw RGB in 0..1, normalised; SGB's input is BGR in 0..255 with the mean taken off.
-TORCHVISION_STD_RGB = (0.229, 0.224, 0.225)
+# What torchvision's networks saw: RGB in 0..1, minus this mean, divided by this deviation.
+_TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+_TORCHVISION_STD = (0.229, 0.224, 0.225)
+# What its batch norms add to the variance; `FrozenBatchNorm2d` adds nothing.
+_TORCHVISION_EPSILON = 1e-5
 
-_TYPES = {
-    "branch1": "downsample.0",
-    "branch1_bn": "downsample.1",
-    **{f"branch2{letter}": f"conv{i}" for i, letter in enumerate("abc", 1)},
-    **{f"branch2{letter}_bn": f"bn{i}" for i, letter in enumerate("abc", 1)},
-}
-_VALUES = {"w": "weight", "b": "bias", "s": "weight"}  # a batch norm's scale is its weight
-_BLOB = re.compile(r"res(?P<stage>[2-5])_(?P<block>\d+)_(?P<type>branch\w+?)_(?P<value>[wbs])$")
-_STEM = {
-    "conv1_w": "stem.conv1.weight",
-    "res_conv1_bn_s": "stem.bn1.weight",
-    "res_conv1_bn_b": "stem.bn1.bias",
-}
+_BACKBONES = ("R-50-C4", "R-50-C5", "R-101-C4", "R-101-C5", "R-50-FPN", "R-101-FPN", "R-152-FPN")
+_VALUES = {"w": "weight", "b": "bias", "s": "weight"}  # a norm's scale is its weight
 
 
-def _rename_basic_resnet_weights(layer_keys: list[str]) -> list[str]:
-    """Caffe2's blob names to the names of `ResNet`; names of other layers stay as they are."""
-    renamed = []
-    for key in layer_keys:
-        found = _BLOB.match(key)
-        if key in _STEM:
-            renamed.append(_STEM[key])
-        elif found and found["type"] in _TYPES:
-            stage = int(found["stage"]) - 1
-            renamed.append(f"layer{stage}.{found['block']}.{_TYPES[found['type']]}.{_VALUES[found['value']]}")
-        else:
-            renamed.append(key)
-    return renamed
+def _stage(match: re.Match) -> str:
+    return f"layer{int(match['stage']) - 1}.{match['block']}"
+
+
+def _part(match: re.Match) -> str:
+    return str("abc".index(match["part"]) + 1)
+
+
+# Layers of Caffe2 and the names of the modules here; a norm is called bn (fixed batch norm) or gn (group norm).
+_RESNET_BLOCK = r"res(?P<stage>[2-5])_(?P<block>\d+)_"
+_LAYERS = [
+    (r"conv1", lambda m: "stem.conv1"),
+    (r"res_conv1_bn|conv1_gn", lambda m: "stem.bn1"),
+    (_RESNET_BLOCK + r"branch1", lambda m: f"{_stage(m)}.downsample.0"),
+    (_RESNET_BLOCK + r"branch1_[bg]n", lambda m: f"{_stage(m)}.downsample.1"),
+    (_RESNET_BLOCK + r"branch2(?P<part>[abc])", lambda m: f"{_stage(m)}.conv{_part(m)}"),
+    (_RESNET_BLOCK + r"branch2(?P<part>[abc])_[bg]n", lambda m: f"{_stage(m)}.bn{_part(m)}"),
+    (r"fpn_inner_res([2-5])_\d+_sum(?:_lateral)?", lambda m: f"fpn.fpn_inner{int(m[1]) - 1}"),
+    (r"fpn_res([2-5])_\d+_sum", lambda m: f"fpn.fpn_layer{int(m[1]) - 1}"),
+    (r"conv_rpn(?:_fpn2)?", lambda m: "rpn.head.conv"),
+    (r"rpn_(bbox_pred|cls_logits)(?:_fpn2)?", lambda m: f"rpn.head.{m[1]}"),
+    (r"fc[67]", lambda m: f"feature_extractor.{m[0]}"),
+    (r"cls_score|bbox_pred", lambda m: f"predictor.{m[0]}"),
+]
+
+
+def _module_name(blob: str) -> str:
+    """The name here of one of Caffe2's blobs; blobs of other layers keep theirs and fit nothing."""
+    layer, _, value = blob.rpartition("_")
+    if value in _VALUES:
+        for pattern, name in _LAYERS:
+            if found := re.fullmatch(pattern, layer):
+                return f"{name(found)}.{_VALUES[value]}"
+    return blob
 
 
 def _load_c2_pickled_weights(file_path: str) -> dict[str, np.ndarray]:
-    """The arrays of a Caffe2 pickle by blob name, momentum and the classifier left out."""
+    """The arrays of a Caffe2 pickle by blob name, without the momentum of its optimizer."""
     data = load_pickle(file_path)
-    blobs = data.get("blobs", data) if isinstance(data, dict) else None
-    if not isinstance(blobs, dict):
-        raise InputError(f"weights file {file_path} is no dictionary of Caffe2 blobs")
-    return {
-        name: value
-        for name, value in blobs.items()
-        if isinstance(value, np.ndarray) and not name.endswith("_momentum") and name not in ("fc1000_w", "fc1000_b")
-    }
+    blobs = data.get("blobs", data) if isinstance(data, dict) else {}
+    weights = {k: v for k, v in blobs.items() if isinstance(v, np.ndarray) and not k.endswith("_momentum")}
+    if not weights:
+        raise InputError(f"weights file {file_path} holds no blobs of Caffe2")
+    return weights
 
 
-C2_FORMAT_LOADER = Registry()
-
-
-@C2_FORMAT_LOADER.register("R-50-C4")
-@C2_FORMAT_LOADER.register("R-50-C5")
-@C2_FORMAT_LOADER.register("R-101-C4")
-@C2_FORMAT_LOADER.register("R-101-C5")
-@C2_FORMAT_LOADER.register("R-50-FPN")
-@C2_FORMAT_LOADER.register("R-101-FPN")
-@C2_FORMAT_LOADER.register("R-152-FPN")
 def load_resnet_c2_format(cfg, f: str) -> dict[str, dict[str, Tensor]]:
-    """A Caffe2 ResNet as a checkpoint, {"model": state dict}."""
+    """A ResNet, or a Faster R-CNN on one, of Caffe2 as a checkpoint, {"model": state dict}."""
     blobs = _load_c2_pickled_weights(f)
-    names = _rename_basic_resnet_weights(list(blobs))
-    return {"model": {n: torch.from_numpy(np.array(v)) for n, v in zip(names, blobs.values(), strict=True)}}
+    return {"model": {_module_name(name): torch.from_numpy(value) for name, value in blobs.items()}}
+
+
+# Loaders by MODEL.BACKBONE.CONV_BODY.
+C2_FORMAT_LOADER = Registry(dict.fromkeys(_BACKBONES, load_resnet_c2_format))
 
 
 def load_c2_format(cfg, f: str) -> dict[str, dict[str, Tensor]]:
-    """Read Caffe2 weights for the backbone that MODEL.BACKBONE.CONV_BODY names.
+    """Read Caffe2's weights for the backbone of the configuration.
 
     Raises:
-        InputError: a backbone that has no Caffe2 weights, or a file that is none.
+        InputError: a backbone that Caffe2's weights do not fit, or a file that is none.
     """
     body = cfg.MODEL.BACKBONE.CONV_BODY
     if body not in C2_FORMAT_LOADER:
-        raise InputError(f"{f}: Caffe2 weights fit {', '.join(C2_FORMAT_LOADER)}, but the backbone is {body}")
+        raise InputError(
+            f"{f} holds weights of Caffe2 for {', '.join(C2_FORMAT_LOADER)}, but MODEL.BACKBONE.CONV_BODY is {body}"
+        )
     return C2_FORMAT_LOADER[body](cfg, f)
 
 
 def is_torchvision_resnet(state_dict: dict[str, Tensor]) -> bool:
-    """Whether these are the weights of a ResNet of torchvision."""
+    """Whether these are the weights of a ResNet or ResNeXt of torchvision, trained on ImageNet."""
     return {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "fc.weight"} <= state_dict.keys()
 
 
-def convert_torchvision_resnet(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's names and input convention to those here.
+def convert_torchvision_resnet(cfg, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's weights with the names here, for input as the configuration makes it.
 
-    The first convolution is turned to BGR and divided by the standard deviation in 0..255, so that it gives on SGB's
-    input (BGR, mean taken off, not scaled) what it gave on torchvision's, up to the small difference of the two means.
-    A batch norm's epsilon (1e-5), which `FrozenBatchNorm2d` does not add, goes into the variance.
+    SGB's images are BGR in 0..255 minus PIXEL_MEAN, torchvision's RGB in 0..1, normalised. Both are linear in the
+    pixels, so the first convolution takes the scale and the order of the channels, and the running mean of the batch
+    norm behind it takes the constant that is left of the two means (exactly, but for the margin where the convolution
+    sees padding). What torchvision's batch norms add to the variance is added for good.
     """
+    if cfg.MODEL.RESNETS.STRIDE_IN_1X1:
+        logging.getLogger("maskrcnn_benchmark").warning(
+            "torchvision's ResNets have the stride in their 3x3 convolutions: set MODEL.RESNETS.STRIDE_IN_1X1 False"
+        )
+    channels, unit = ([2, 1, 0], 255.0) if cfg.INPUT.TO_BGR255 else ([0, 1, 2], 1.0)
+    weight = state_dict["conv1.weight"][:, channels].double()  # [out, 3, 7, 7]
+
+    def per_channel(values, order=(0, 1, 2)) -> Tensor:
+        return torch.tensor([values[i] for i in order], dtype=torch.float64)[:, None, None]
+
+    mean, std = per_channel(cfg.INPUT.PIXEL_MEAN), per_channel(cfg.INPUT.PIXEL_STD)
+    mean_there, std_there = (per_channel(v, channels) * unit for v in (_TORCHVISION_MEAN, _TORCHVISION_STD))
+    constant = (weight * ((mean - mean_there) / std_there)).sum((1, 2, 3))  # [out]
+
     out: dict[str, Tensor] = {}
     for name, value in state_dict.items():
-        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
-            continue
-        if name.endswith("running_var"):
-            value = value + 1e-5
         if name == "conv1.weight":
-            std = torch.tensor(TORCHVISION_STD_RGB, dtype=value.dtype).view(1, 3, 1, 1) * 255
-            value = (value / std).flip(1)
+            value = (weight * (std / std_there)).to(value.dtype)
+        elif name == "bn1.running_mean":
+            value = (value - constant).to(value.dtype)
+        elif name.endswith("running_var"):
+            value = value + _TORCHVISION_EPSILON
+        elif name.endswith("num_batches_tracked"):
+            continue
         out[f"stem.{name}" if name.startswith(("conv1.", "bn1.")) else name] = value
     return out

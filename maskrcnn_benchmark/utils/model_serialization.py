@@ -1,115 +1,145 @@
-"""Puts the tensors of a checkpoint into a model whose names may have other prefixes."""
+"""Puts the tensors of a checkpoint into a model whose names may have further prefixes, and reports what fitted."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from .errors import InputError
 
+_NAMES_SHOWN = 8
+
 
 @dataclass
 class LoadingReport:
-    """Names by what became of them."""
+    """Names by what became of them: of the model's tensors, except `unused`, which are the file's."""
 
     matched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
-    other_shape: list[str] = field(default_factory=list)
+    # name -> (shape in the model, shape in the file); such a tensor is left as it was
+    other_shape: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor of the model came from the file."""
+        return not self.missing and not self.other_shape
 
     def __str__(self) -> str:
-        text = (
+        lines = [
             f"{len(self.matched)} tensors matched, {len(self.missing)} of the model are missing in the file, "
             f"{len(self.unused)} of the file are unused, {len(self.other_shape)} have another shape"
-        )
-        for what in ("missing", "unused", "other_shape"):
-            names = getattr(self, what)
+        ]
+        shapes = [f"{name} {here} (file: {there})" for name, (here, there) in self.other_shape.items()]
+        for what, names in (("missing", self.missing), ("unused", self.unused), ("other shape", shapes)):
             if names:
-                more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-                text += f"\n  {what.replace('_', ' ')}: {', '.join(names[:8])}{more}"
-        return text
+                more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+                lines.append(f"  {what}: {', '.join(names[:_NAMES_SHOWN])}{more}")
+        return "\n".join(lines)
 
 
-def strip_prefix_if_present(state_dict: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take `prefix` (such as `module.`) off all names where every name has it."""
-    if not state_dict or not all(name.startswith(prefix) for name in state_dict):
-        return state_dict
-    return {name[len(prefix) :]: value for name, value in state_dict.items()}
-
-
-def _suffixes(name: str):
+def part_of(name: str) -> str:
+    """The part of the model that a tensor belongs to, such as `backbone` or `roi_heads.relation`."""
     parts = name.split(".")
-    return (".".join(parts[i:]) for i in range(len(parts)))
+    return ".".join(parts[: 2 if parts[0] == "roi_heads" else 1])
+
+
+def strip_prefix_if_present(state_dict: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take `prefix` (such as `module.`) off all names where every name has it."""
+    if not all(name.startswith(prefix) for name in state_dict):
+        return dict(state_dict)
+    return {name.removeprefix(prefix): value for name, value in state_dict.items()}
+
+
+def _suffixes(name: str) -> Iterator[str]:
+    """The name and what is left of it when its first components are taken off one by one."""
+    yield name
+    while "." in name:
+        name = name.split(".", 1)[1]
+        yield name
 
 
 def align_and_update_state_dicts(
     model_state_dict: dict[str, Tensor],
-    loaded_state_dict: dict[str, Tensor],
-    load_mapping: dict[str, str] | None = None,
+    loaded_state_dict: Mapping[str, Tensor],
+    load_mapping: Mapping[str, str] | None = None,
 ) -> LoadingReport:
-    """Replace entries of `model_state_dict` by those of the file whose name is its longest suffix, as SGB does.
+    """Replace each entry of `model_state_dict` by the file's whose name is its longest suffix.
+
+    `backbone.body.layer1.0.conv1.weight` takes `layer1.0.conv1.weight` of an ImageNet file, for example. Suffixes begin
+    at a dot, so one look-up per component finds the longest.
 
     Args:
-        load_mapping: {part of the model's name: part of the file's name}: names of the model that hold the first are
-            looked for with the second in its place (relation extractors start from the box head's, for example).
+        load_mapping: {part of a name in the model: part of a name in the file}: names of the model that hold the first
+            are looked for with the second in its place (relation extractors start from the box head's, for example).
 
     Returns:
         what matched and what did not. A tensor of another shape is left as it is.
     """
     report = LoadingReport()
     used: set[str] = set()
-    mapping = load_mapping or {}
     for name in sorted(model_state_dict):
-        part = next((part for part in mapping if part in name), None)
-        wanted = name if part is None else name.replace(part, mapping[part])
+        wanted = name
+        for here, there in (load_mapping or {}).items():
+            if here in name:
+                wanted = name.replace(here, there)
         source = next((suffix for suffix in _suffixes(wanted) if suffix in loaded_state_dict), None)
         if source is None:
             report.missing.append(name)
-        elif model_state_dict[name].shape != loaded_state_dict[source].shape:
-            report.other_shape.append(
-                f"{name} {list(model_state_dict[name].shape)} (file: {list(loaded_state_dict[source].shape)})"
-            )
-            used.add(source)
-        else:
-            model_state_dict[name] = loaded_state_dict[source]
-            report.matched.append(name)
-            used.add(source)
+            continue
+        used.add(source)
+        if model_state_dict[name].shape != loaded_state_dict[source].shape:
+            shapes = (model_state_dict[name], loaded_state_dict[source])
+            report.other_shape[name] = tuple(list(t.shape) for t in shapes)
+            continue
+        model_state_dict[name] = loaded_state_dict[source]
+        report.matched.append(name)
     report.unused = sorted(set(loaded_state_dict) - used)
     return report
 
 
-def _empty_parts(model_state_dict: dict[str, Tensor], report: LoadingReport, loaded: dict[str, Tensor]) -> list[str]:
-    """Parts of the model (by the first component of the names) that the file has too, and where nothing matched."""
-    in_file = {name.split(".", 1)[0] for name in loaded}
-    matched: defaultdict[str, int] = defaultdict(int)
-    for name in report.matched:
-        matched[name.split(".", 1)[0]] += 1
-    parts = {name.split(".", 1)[0] for name in model_state_dict}
-    return sorted(part for part in parts & in_file if not matched[part])
-
-
 def load_state_dict(
     model: nn.Module,
-    loaded_state_dict: dict[str, Tensor],
-    load_mapping: dict[str, str] | None = None,
+    loaded_state_dict: Mapping[str, Tensor],
+    load_mapping: Mapping[str, str] | None = None,
     source: str = "the checkpoint",
 ) -> LoadingReport:
-    """Load what matches by name and log the counts.
+    """Load what matches by name, and log the counts.
+
+    Parts that have to match are: with `load_mapping`, what it maps and the parts that the file has too; without, every
+    part of the model, unless the file shares no part with it (as an ImageNet backbone), where something has to match.
+
+    Args:
+        source: what the messages call the file.
 
     Raises:
-        InputError: nothing matched, or nothing of a part of the model that the file has too.
+        InputError: nothing matched of a part that was to be loaded, or nothing at all.
     """
     model_state_dict = model.state_dict()
     loaded = strip_prefix_if_present(loaded_state_dict, prefix="module.")
     report = align_and_update_state_dicts(model_state_dict, loaded, load_mapping)
     if not report.matched:
-        example = next(iter(loaded), "none")
-        raise InputError(f"no tensor of {source} fits the model; its first name is {example}")
-    if empty := _empty_parts(model_state_dict, report, loaded):
-        raise InputError(f"no tensor of {', '.join(empty)} in {source} fits the model's part of that name")
+        raise InputError(
+            f"no tensor of {source} fits the model: the first name in the file is {next(iter(loaded), 'none')}, "
+            f"in the model {next(iter(model_state_dict), 'none')}"
+        )
+    parts = {part_of(name) for name in model_state_dict}
+    shared = parts & {part_of(name) for name in loaded}
+    if load_mapping:
+        required = shared | {here for here in load_mapping if any(here in name for name in model_state_dict)}
+    else:
+        required = parts if shared else set()
+    for part in sorted(required):
+        if not any(name.startswith(part + ".") for name in report.matched):
+            raise InputError(
+                f"no tensor of {source} fits the model's {part}: it holds "
+                f"{', '.join(sorted({part_of(name) for name in loaded}))}; is it the right file, and does the "
+                "configuration fit it?"
+            )
     model.load_state_dict(model_state_dict)
-    logging.getLogger("maskrcnn_benchmark").info("%s: %s", source, report)
+    log = logging.getLogger("maskrcnn_benchmark")
+    log.log(logging.WARNING if report.other_shape else logging.INFO, "%s: %s", source, report)
     return report

@@ -1,14 +1,18 @@
 """Reads pickled files without running any code that they name.
 
 Checkpoints of SGB hold a logger inside the state of the scheduler, so `torch.load(weights_only=True)` refuses them, and
-Caffe2's ImageNet weights are plain pickles. Here every class or function outside a short list of containers and arrays
-is replaced by an inert placeholder: the tensors are read, nothing is called.
+Caffe2's ImageNet weights are plain pickles. Here every class or function outside a short list of containers, tensors
+and arrays is replaced by an inert placeholder, which is dropped from the result: nothing else is ever called.
 """
 
 from __future__ import annotations
 
 import collections
+import os
 import pickle
+import tarfile
+import types
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -17,117 +21,160 @@ import torch
 from .errors import InputError
 
 
-class Placeholder:
-    """Stands for an object whose class is not on the list; keeps nothing of it."""
+def _new_placeholder() -> type:
+    """A class that stands for whatever is not on the list: it takes any arguments and state, and keeps nothing.
 
-    def __init__(self, *args, **kwargs):
-        pass
+    Each reader has its own, because a pickle can set attributes of the classes that it names.
+    """
 
-    def __setstate__(self, state):
-        pass
+    def ignore(self, *args, **kwargs):
+        return None
 
-    def __call__(self, *args, **kwargs):
-        return Placeholder()
-
-    def append(self, item):
-        pass
-
-    def extend(self, items):
-        pass
-
-    def __setitem__(self, key, value):
-        pass
+    methods = dict.fromkeys(("__init__", "__setstate__", "__setitem__", "append", "extend", "add"), ignore)
+    placeholder = type("Placeholder", (), methods)
+    placeholder.__call__ = lambda self, *args, **kwargs: placeholder()
+    return placeholder
 
 
 def _numpy_globals() -> dict[tuple[str, str], Any]:
-    """What numpy pickles refer to, under the names of its old and new modules."""
-    reduce_array = np.zeros(1).__reduce__()[0]  # numpy's _reconstruct
-    reduce_scalar = np.float32(1).__reduce__()[0]  # numpy's scalar
+    """What pickled arrays and scalars refer to, under the module names of numpy 1 and 2."""
+    reconstruct = np.zeros(1).__reduce__()[0]
+    scalar = np.float32(1).__reduce__()[0]
     found: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
     for package in ("numpy.core", "numpy._core"):
-        found[package + ".multiarray", "_reconstruct"] = reduce_array
-        found[package + ".multiarray", "scalar"] = reduce_scalar
-    for name in ("Float32DType", "Float64DType", "Int64DType", "Int32DType", "UInt8DType", "BoolDType"):
-        if hasattr(np, "dtypes") and hasattr(np.dtypes, name):
-            found["numpy.dtypes", name] = getattr(np.dtypes, name)
+        found[f"{package}.multiarray", "_reconstruct"] = reconstruct
+        found[f"{package}.multiarray", "scalar"] = scalar
     return found
 
 
-_STORAGES = (
-    "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool",
-)  # fmt: skip
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("collections", "Counter"): collections.Counter,
-    ("collections", "deque"): collections.deque,
-    ("_codecs", "encode"): lambda text, encoding="utf-8", *_: (
-        text.encode(encoding) if encoding in ("latin1", "latin-1", "utf-8", "utf8", "ascii") else Placeholder()
-    ),
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    ("torch", "Size"): torch.Size,
-    ("torch", "device"): torch.device,
-    **{("torch", f"{name}Storage"): getattr(torch, f"{name}Storage") for name in _STORAGES},
-    **_numpy_globals(),
-}
-for _package in ("builtins", "__builtin__"):
-    for _type in (set, frozenset, list, dict, tuple, int, float, bool, str, bytes, complex, slice, range, bytearray):
-        _ALLOWED[_package, _type.__name__] = _type
+def _allowed() -> dict[tuple[str, str], Any]:
+    """(module, name) of all that a file may refer to; functions are new objects, for the reason given above."""
+
+    def tensor(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None):
+        no_hooks: dict = collections.OrderedDict()
+        return torch._utils._rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, no_hooks)
+
+    def parameter(data, requires_grad, backward_hooks):
+        return torch.nn.Parameter(data, requires_grad)
+
+    def encode(text: str, encoding: str = "latin1") -> bytes:  # how Python 2 and protocol 2 write bytes
+        return text.encode("latin1" if encoding == "latin1" else "utf-8")
+
+    found: dict[tuple[str, str], Any] = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("_codecs", "encode"): encode,
+        ("torch._utils", "_rebuild_tensor_v2"): tensor,
+        ("torch._utils", "_rebuild_parameter"): parameter,
+        ("torch", "Size"): torch.Size,
+        ("torch", "device"): torch.device,
+        **_numpy_globals(),
+    }
+    for package in ("builtins", "__builtin__"):
+        for kind in (set, frozenset, list, dict, tuple, slice, int, float, complex, bool, str, bytes, bytearray):
+            found[package, kind.__name__] = kind
+    return found
 
 
 class RestrictedUnpickler(pickle.Unpickler):
     """An unpickler that knows containers, tensors and arrays only."""
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._allowed = _allowed()
+        self.placeholder = _new_placeholder()
+
     def find_class(self, module: str, name: str) -> Any:
-        return _ALLOWED.get((module, name), Placeholder)
+        return self._allowed.get((module, name), self.placeholder)
+
+    def load(self) -> Any:
+        return self._without_placeholders(super().load(), {})
+
+    def _without_placeholders(self, value: Any, done: dict[int, Any]) -> Any:
+        """Entries of dictionaries that hold a placeholder are dropped; elsewhere None stands for it.
+
+        `done` holds by identity what was visited: containers may occur more than once.
+        """
+        if value is self.placeholder or isinstance(value, self.placeholder):
+            return None
+        if not isinstance(value, (dict, list)) and type(value) is not tuple:
+            return value
+        if id(value) in done:
+            return done[id(value)]
+        done[id(value)] = value
+        if isinstance(value, dict):
+            for key in [k for k, v in value.items() if any(isinstance(x, self.placeholder) for x in (k, v))]:
+                del value[key]
+            for key, item in value.items():
+                value[key] = self._without_placeholders(item, done)
+        elif isinstance(value, list):
+            value[:] = [self._without_placeholders(item, done) for item in value]
+        else:
+            done[id(value)] = tuple(self._without_placeholders(item, done) for item in value)
+        return done[id(value)]
 
 
-class _PickleModule:
-    """The interface that `torch.load` wants of a pickle module."""
-
-    __name__ = "restricted_pickle"
-    Unpickler = RestrictedUnpickler
-    UnpicklingError = pickle.UnpicklingError
-
-    @staticmethod
-    def load(stream, **kwargs):
-        return RestrictedUnpickler(stream, **kwargs).load()
+def _load(stream, **kwargs) -> Any:
+    return RestrictedUnpickler(stream, **kwargs).load()
 
 
-def load_pickle(path: str, encoding: str = "latin1") -> Any:
-    """Read a plain pickle.
+# The interface that `torch.load` wants of a pickle module.
+_pickle_module = types.SimpleNamespace(
+    __name__="restricted_pickle", Unpickler=RestrictedUnpickler, UnpicklingError=pickle.UnpicklingError, load=_load
+)
+
+
+def load_pickle(path: str | os.PathLike, encoding: str = "latin1") -> Any:
+    """Read a plain pickle; `encoding` is that of text written by Python 2.
 
     Raises:
         InputError: a file that is missing, cut short or no pickle.
     """
+    _check_file(path)
     try:
         with open(path, "rb") as stream:
-            return RestrictedUnpickler(stream, encoding=encoding).load()
-    except FileNotFoundError as error:
-        raise InputError(f"weights file {path} does not exist") from error
-    except (pickle.UnpicklingError, EOFError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"weights file {path} is cut short or no pickle: {error}") from error
+            return _load(stream, encoding=encoding)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise InputError(f"weights file {path} is cut short or no pickle: {_first_line(error)}") from error
 
 
-def load_torch(path: str) -> Any:
+def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:
     """Read a file of `torch.save` to the CPU: with `weights_only`, or, where that refuses, with the restricted reader.
+
+    Args:
+        mmap: map tensors instead of reading them, where the file's format allows it.
 
     Raises:
         InputError: a file that is missing, cut short or of another format.
     """
+    _check_file(path)
+    _refuse_programs(path)
+    options = {"map_location": "cpu", "mmap": mmap and zipfile.is_zipfile(path)}
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"weights file {path} does not exist") from error
-    except pickle.UnpicklingError:
-        pass  # holds other objects, such as a logger: the restricted reader leaves them out
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"weights file {path} cannot be read: {_first_line(error)}") from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PickleModule)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"weights file {path} cannot be read: {_first_line(error)}") from error
+        try:
+            return torch.load(path, weights_only=True, **options)
+        except pickle.UnpicklingError:  # it holds other objects, such as a logger
+            return torch.load(path, weights_only=False, pickle_module=_pickle_module, **options)
+    except Exception as error:  # a damaged file can raise anything
+        raise InputError(
+            f"weights file {path} ({os.path.getsize(path)} bytes) is cut short or not of torch.save: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _check_file(path: str | os.PathLike) -> None:
+    if not os.path.isfile(path):
+        raise InputError(f"weights file {path} does not exist")
+
+
+def _refuse_programs(path: str | os.PathLike) -> None:
+    """Refuse what `torch.load` hands on to other readers, in old versions even with `weights_only`."""
+    if tarfile.is_tarfile(path):
+        raise InputError(f"weights file {path} is in the tar format of PyTorch 0.1; save it again with a newer version")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(os.path.basename(name) == "constants.pkl" for name in archive.namelist()):
+                raise InputError(f"weights file {path} is a TorchScript program; a file of torch.save is needed")
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
+    return str(error).split("\n", 1)[0] or type(error).__name__
