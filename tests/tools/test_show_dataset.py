@@ -24,4 +24,4 @@ def test_names_a_data_set_that_does_not_exist(tmp_path):
     result = run_tool(tmp_path / "out.png", "--data-dir", PARITY, "--dataset", "VG_stanford_filtred_test")
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
-    assert "VG_stanford_filtered_test" in result.stderr
+    assert "VG_stanford_filtred_test" in result.stderr and "GQA_200" in result.stderr
