@@ -1,0 +1,127 @@
+"""What the web says about the drawn world: captions, captioned pictures, and the knowledge base that captions give."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.demo.drawing import draw_scene
+from maskrcnn_benchmark.demo.scenes import Relation, SceneSettings, make_scene
+from maskrcnn_benchmark.demo.world import World
+
+# Sentences about a whole relation, and about one of its sides; "something" stands for what the caption leaves open.
+SENTENCES = (
+    "{a_subject} {predicate} {a_object}",
+    "{subject} {predicate} {object}",
+    "the {subject} {predicate} the {object}",
+    "a photo of {a_subject} {predicate} {a_object}",
+    "a picture of {a_subject} {predicate} {a_object}",
+)
+PARTS = (
+    "{a_subject} {predicate} something",
+    "something {predicate} {a_object}",
+    "a photo of {a_subject} {predicate} something",
+    "a photo of something {predicate} {a_object}",
+    "a picture of {a_subject} {predicate} something",
+    "a picture of something {predicate} {a_object}",
+)
+WEB_FLATNESS = 0.5  # captions cover rare things better than annotated pictures do (`World.fact`)
+
+
+def with_article(noun: str) -> str:
+    """The noun with "a" or "an" before it."""
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def caption(subject: str, predicate: str, object_: str, template: str) -> str:
+    """Fill a template of `SENTENCES` or `PARTS`."""
+    return template.format(
+        subject=subject,
+        predicate=predicate,
+        object=object_,
+        a_subject=with_article(subject),
+        a_object=with_article(object_),
+    )
+
+
+@dataclass
+class CaptionedPictures:
+    """Crops around single relations with what is said of them.
+
+    Attributes:
+        pictures: uint8 [N, size, size, 3], RGB.
+        triplets: (subject, predicate, object) of each picture.
+    """
+
+    pictures: np.ndarray
+    triplets: list[tuple[str, str, str]]
+
+    def captions(self, rng: random.Random, parts: float = 0.4) -> list[str]:
+        """One caption for each picture, drawn afresh; `parts` is the share of those that tell one side only."""
+        return [
+            caption(*triplet, template=rng.choice(PARTS if rng.random() < parts else SENTENCES))
+            for triplet in self.triplets
+        ]
+
+
+def crop_pair(image: Image.Image, relation: Relation, size: int, margin: float = 0.08) -> Image.Image:
+    """The smallest box around both things, somewhat enlarged, as a square of `size` pixels (proportions not kept)."""
+    a, b = relation.subject.box, relation.object.box
+    x0, y0, x1, y1 = min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+    box = (max(0, x0 - dx), max(0, y0 - dy), min(image.width, x1 + dx), min(image.height, y1 + dy))
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+
+def captioned_pictures(
+    world: World, settings: SceneSettings, seed: int, count: int, size: int = 64, training_only: bool = False
+) -> CaptionedPictures:
+    """Draw pictures of pairs for contrastive training, from scenes that no data set of the same seed has.
+
+    Args:
+        count: how many pictures; a scene gives several.
+        training_only: leave out the compositions that the scene graph training set lacks (the control).
+    """
+    pictures: list[np.ndarray] = []
+    triplets: list[tuple[str, str, str]] = []
+    index = 0
+    while len(pictures) < count:
+        rng = random.Random(f"captioned {seed} {index}")
+        index += 1
+        scene = make_scene(world, rng, settings, training=training_only, flatness=WEB_FLATNESS)
+        image = draw_scene(scene, rng)
+        for relation in scene.relations:
+            if relation.action != "chance":
+                pictures.append(np.asarray(crop_pair(image, relation, size)))
+                triplets.append((relation.subject.name, relation.predicate, relation.object.name))
+    return CaptionedPictures(np.stack(pictures[:count]), triplets[:count])
+
+
+def web_captions(world: World, seed: int, count: int) -> list[tuple[tuple[str, str, str], str]]:
+    """Captions without pictures: (triplet, sentence) each. What a parser should find in a sentence is its triplet."""
+    rng = random.Random(f"web {seed}")
+    found = []
+    for _ in range(count):
+        fact = world.fact(rng, flatness=WEB_FLATNESS)
+        found.append((fact.triplet, caption(*fact.triplet, template=rng.choice(SENTENCES))))
+    return found
+
+
+def knowledge_base(triplets: list[tuple[str, str, str]], least: int = 2) -> dict[str, dict[str, int]]:
+    """Predicates of each class pair with how often captions hold them.
+
+    Args:
+        triplets: (subject, predicate, object), repeated as often as said.
+        least: rarer triplets are left out.
+
+    Returns:
+        {"man_horse": {"riding": 12, "on": 3}, ...}, sorted by name, then by count.
+    """
+    base: dict[str, dict[str, int]] = {}
+    counts = Counter(triplets)
+    for (subject, predicate, object_), count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][2], -item[1])):
+        if count >= least:
+            base.setdefault(f"{subject}_{object_}", {})[predicate] = count
+    return base
