@@ -6,6 +6,8 @@ Shapes: O object classes and R predicates without background, d width of the emb
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -28,8 +30,8 @@ class PhraseBank:
     """Unit vectors of phrases.
 
     Args:
-        objects: O object names, spelt as words.
-        predicates: R predicate names, spelt as words.
+        objects: O object names.
+        predicates: R predicate names.
         templates: level -> prompts that were averaged; for the record.
         arrays: level -> sp [O, R, d], po [R, O, d], spo [O, R, O, d].
     """
@@ -41,8 +43,8 @@ class PhraseBank:
         templates: Mapping[str, Sequence[str]],
         arrays: Mapping[str, np.ndarray],
     ) -> None:
-        self.objects = list(objects)
-        self.predicates = list(predicates)
+        self.objects = [spell(str(name)) for name in objects]
+        self.predicates = [spell(str(name)) for name in predicates]
         self.templates = {level: list(prompts) for level, prompts in templates.items()}
         self.arrays = dict(arrays)
 
@@ -55,7 +57,6 @@ class PhraseBank:
         templates: Mapping[str, Sequence[str]],
     ) -> PhraseBank:
         """Embed all phrases of the levels that `templates` names, or take them from the cache."""
-        objects, predicates = [spell(name) for name in objects], [spell(name) for name in predicates]
         arrays = {}
         for level, prompts in templates.items():
             phrases = level_phrases(level, prompts, objects, predicates)
@@ -88,17 +89,14 @@ class PhraseBank:
         if not os.path.isfile(path):
             raise RelCLIPError(f"{KEY}.BANK_FILE: there is no file {path}.")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                contents = dict(file)
-        except (ValueError, OSError, EOFError, AttributeError) as error:  # AttributeError: a bare .npy
+            loaded = np.load(path, allow_pickle=False)
+            contents = dict(loaded) if hasattr(loaded, "files") else {}  # a bare .npy has none
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RelCLIPError(f"{path}: not an npz file of a phrase bank ({error}).") from error
         for name in ("objects", "predicates", ARRAYS["sp"], ARRAYS["po"]):
             if name not in contents:
-                raise RelCLIPError(f"{path}: a phrase bank needs the array {name!r}; found {', '.join(contents)}.")
-        objects, predicates = (
-            [spell(str(name)) for name in contents["objects"]],
-            [spell(str(name)) for name in contents["predicates"]],
-        )
+                raise RelCLIPError(f"{path}: a phrase bank needs the array {name!r}; found {', '.join(contents) or 'none'}.")
+        objects, predicates = contents["objects"], contents["predicates"]
         arrays = {level: contents[name] for level, name in ARRAYS.items() if name in contents}
         for level, array in arrays.items():
             expected = [len(predicates) if word == "predicate" else len(objects) for word in LEVELS[level][1]]
