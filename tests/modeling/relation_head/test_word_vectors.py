@@ -2,12 +2,13 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 from support import HEAD, parity_config
 
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import utils_motifs
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import text_encoder
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import phrase_bank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import (
     load_word_vectors,
     obj_edge_vectors,
@@ -100,16 +101,16 @@ def test_an_unknown_kind_is_named():
 
 
 def test_clip_embeds_the_names(monkeypatch):
-    phrases = []
+    asked = []
 
-    class Encoder:
-        def encode(self, texts):
-            phrases.extend(texts)
-            return torch.eye(8)[: len(texts)]
+    class Cache:
+        def embed(self, templated, what):
+            asked.extend(templated)
+            return np.eye(8, dtype=np.float32)[: len(templated[0])]
 
-    monkeypatch.setattr(text_encoder, "load_text_encoder", lambda spec, device: Encoder())
-    vectors = object_word_vectors(config_with("clip"), ["dog", "ear", "traffic light"])
-    assert phrases == ["a photo of a dog", "a photo of an ear", "a photo of a traffic light"]
+    monkeypatch.setattr(phrase_bank, "embedding_cache", lambda node, device: Cache())
+    vectors = object_word_vectors(config_with("clip"), ["dog", "ear", "traffic_light"])
+    assert asked == [["a photo of a dog", "a photo of an ear", "a photo of a traffic light"]]
     assert vectors.shape == (3, 20)
     distances = torch.cdist(vectors, vectors)
     torch.testing.assert_close(distances[0, 1], distances[1, 2])

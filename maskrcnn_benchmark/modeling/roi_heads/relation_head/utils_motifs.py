@@ -247,12 +247,12 @@ def _random_vector(name: str, width: int) -> Tensor:
 
 def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
     # relclip is imported here because it is itself built on this module
+    from .relclip.phrase_bank import embedding_cache
     from .relclip.phrases import spell, with_article
-    from .relclip.text_encoder import EncoderSpec, load_text_encoder
 
-    node = config.MODEL.ROI_RELATION_HEAD.RELCLIP.TEXT_ENCODER
-    encoder = load_text_encoder(EncoderSpec(node.LIBRARY, node.NAME, node.PRETRAINED), torch.device("cpu"))
-    return encoder.encode([f"a photo of {with_article(spell(name))}" for name in names])
+    cache = embedding_cache(config.MODEL.ROI_RELATION_HEAD.RELCLIP, torch.device("cpu"))
+    phrases = [f"a photo of {with_article(spell(name))}" for name in names]
+    return torch.from_numpy(cache.embed([phrases], "class names"))
 
 
 def principal_components(vectors: Tensor, width: int) -> Tensor:
