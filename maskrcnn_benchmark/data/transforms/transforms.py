@@ -37,7 +37,8 @@ class Resize:
         """(height, width) in pixels for an image of (width, height)."""
         width, height = image_size
         short, long = min(width, height), max(width, height)
-        size = random.choice(self.min_size)
+        # without a choice nothing is drawn: evaluation leaves the random state alone
+        size = random.choice(self.min_size) if len(self.min_size) > 1 else self.min_size[0]
         if self.max_size is not None and long / short * size > self.max_size:
             size = round(self.max_size * short / long)
         if short == size:
