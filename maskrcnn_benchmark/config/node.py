@@ -126,5 +126,5 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
         return type(default)(decoded)
     example = " such as ('a', 'b')" if isinstance(default, (tuple, list)) else ""
     raise InputError(
-        f"{what} must be a {type(default).__name__}{example}, found {decoded!r} ({type(decoded).__name__})"
+        f"{what} must be of type {type(default).__name__}{example}, found {decoded!r} ({type(decoded).__name__})"
     )

@@ -5,8 +5,12 @@ from torchvision.ops import roi_align as _roi_align
 
 
 def roi_align(input: Tensor, roi: Tensor, output_size, spatial_scale: float, sampling_ratio: int) -> Tensor:
-    """Pool regions [n, 5] (image, x1, y1, x2, y2 in pixels) of features [N, C, H, W]: [n, C, height, width]."""
-    return _roi_align(input, roi.to(input.dtype), output_size, spatial_scale, sampling_ratio, aligned=False)
+    """Pool regions [n, 5] (image, x1, y1, x2, y2 in pixels) of features [N, C, H, W]: [n, C, height, width].
+
+    Always in single precision: half precision moves the corners of large images by whole pixels.
+    """
+    pooled = _roi_align(input.float(), roi.float(), output_size, spatial_scale, sampling_ratio, aligned=False)
+    return pooled.to(input.dtype)
 
 
 class ROIAlign(nn.Module):

@@ -1,0 +1,121 @@
+"""load_config: SGB's keys and defaults, its files, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from support import PARITY
+
+from maskrcnn_benchmark.config import cfg as default
+from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.config.node import dotted_keys
+from maskrcnn_benchmark.utils.errors import InputError
+
+SGB = json.loads((PARITY / "sgb_config_defaults.json").read_text())
+ADDED = {
+    "DATASETS.DATA_DIR": "datasets",
+    "DATASETS.NUM_VAL_IM": 5000,
+    "MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING": "glove",
+    "TEST.RELATION.ZERO_SHOT_TRIPLETS": "",
+    "TEST.RELATION.PROTOCOL": "sgb",
+}
+
+
+def leaves(values, prefix=""):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
+
+
+def test_defaults_are_those_of_sgb():
+    ours = dict(leaves(default))
+    theirs = dict(leaves(SGB))
+    assert ours.pop("MODEL.DEVICE") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert theirs.pop("MODEL.DEVICE") == "cuda"
+    assert {key: ours.get(key) for key in theirs} == theirs
+
+
+def test_no_other_keys_than_those_of_sgb_and_the_five_added():
+    ours = {k: v for k, v in leaves(default) if not k.startswith("MODEL.ROI_RELATION_HEAD.RELCLIP.")}
+    added = {key: value for key, value in ours.items() if key not in dict(leaves(SGB))}
+    assert added.pop("PATHS_CATALOG").endswith("maskrcnn_benchmark/config/paths_catalog.py")
+    assert added == ADDED
+
+
+def test_a_file_that_sgb_wrote_beside_its_checkpoints_loads(tmp_path):
+    written = json.loads(json.dumps(SGB))
+    written["MODEL"].update(
+        DEVICE="cpu",
+        ROI_MASK_HEAD={"RESOLUTION": 14},
+        ROI_KEYPOINT_HEAD={"RESOLUTION": 14},
+        RETINANET={"NUM_CONVS": 4},
+        FBNET={"ARCH": "default"},
+    )
+    written.update(PATHS_CATALOG="/elsewhere/maskrcnn_benchmark/config/paths_catalog.py", PATHS_DATA="/elsewhere/data")
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(written))
+    config = load_config(str(path), ["SOLVER.MAX_ITER", "7"])
+    assert config.SOLVER.MAX_ITER == 7
+    assert config.is_frozen()
+    assert "ROI_MASK_HEAD" not in config.MODEL
+
+
+def test_what_is_dumped_loads_again(tmp_path):
+    config = load_config("", ["MODEL.DEVICE", "cpu", "DATASETS.TRAIN", "('VG_stanford_filtered_train',)"])
+    path = tmp_path / "config.yml"
+    path.write_text(config.dump())
+    assert load_config(str(path)) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.MASK_ON", True),
+        ("MODEL.KEYPOINT_ON", True),
+        ("MODEL.RETINANET_ON", True),
+        ("MODEL.ATTRIBUTE_ON", True),
+        ("MODEL.RPN_ONLY", True),
+        ("TEST.BBOX_AUG.ENABLED", True),
+        ("MODEL.RESNETS.STAGE_WITH_DCN", (False, True, True, True)),
+    ],
+)
+def test_asking_for_what_is_left_out(key, value):
+    with pytest.raises(InputError, match=f"{key} is .* left out here; set it to"):
+        load_config("", ["MODEL.DEVICE", "cpu", key, value])
+
+
+def test_dtype_and_device_are_checked(monkeypatch):
+    with pytest.raises(InputError, match="DTYPE is 'float8'; it must be one of float32"):
+        load_config("", ["DTYPE", "float8"])
+    with pytest.raises(InputError, match="MODEL.DEVICE is 'gpu'"):
+        load_config("", ["MODEL.DEVICE", "gpu"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="finds no GPU in this machine; add MODEL.DEVICE cpu"):
+        load_config("", ["MODEL.DEVICE", "cuda"])
+
+
+def test_plugins_have_their_keys():
+    assert any(
+        key.startswith("MODEL.ROI_RELATION_HEAD.RELCLIP.")
+        for key in dotted_keys(load_config("", ["MODEL.DEVICE", "cpu"]))
+    )
+
+
+def test_a_tool_ends_with_one_sentence_and_status_1(tmp_path):
+    program = (
+        "from maskrcnn_benchmark.config.load import load_config\n"
+        "from maskrcnn_benchmark.utils.cli import run\n"
+        "run(lambda: load_config('', ['SOLVER.BASE_L', '1']) and None)\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: option SOLVER.BASE_L is not a configuration key; did you mean SOLVER.BASE_LR?"
+    )

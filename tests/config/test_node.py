@@ -1,0 +1,117 @@
+"""Merging into the configuration: what is accepted, and the one sentence where something is wrong."""
+
+import pytest
+
+from maskrcnn_benchmark.config import cfg as default
+from maskrcnn_benchmark.utils.errors import InputError
+
+
+@pytest.fixture
+def config():
+    return default.clone()
+
+
+def write(folder, text):
+    path = folder / "some.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("SOLVER.BASE_L", "SOLVER.BASE_LR"),
+        ("MODEL.ROI_RELATION_HEAD.PREDICTR", "MODEL.ROI_RELATION_HEAD.PREDICTOR"),
+        ("BASE_LR", "SOLVER.BASE_LR"),
+        ("MODLE.WEIGHT", "MODEL.WEIGHT"),
+    ],
+)
+def test_mistyped_option_names_the_nearest_key(config, key, nearest):
+    with pytest.raises(InputError, match=f"option {key} is not a configuration key; did you mean {nearest}\\?"):
+        config.merge_from_list([key, "1"])
+
+
+def test_mistyped_key_in_a_file_names_the_file(config, tmp_path):
+    path = write(tmp_path, "MODEL:\n  RPN:\n    NMS_TRESH: 0.7\n")
+    with pytest.raises(InputError, match="some.yaml: MODEL.RPN.NMS_TRESH .* did you mean MODEL.RPN.NMS_THRESH"):
+        config.merge_from_file(path)
+
+
+def test_mistyped_group_in_a_file(config, tmp_path):
+    with pytest.raises(InputError, match="MODEL.ROI_BOX_HAED .* did you mean MODEL.ROI_BOX_HEAD"):
+        config.merge_from_file(write(tmp_path, "MODEL:\n  ROI_BOX_HAED:\n    NUM_CLASSES: 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("SOLVER.MAX_ITER", "many", "option SOLVER.MAX_ITER must be of type int, found 'many'"),
+        ("SOLVER.MAX_ITER", "1.5", "must be of type int, found 1.5"),
+        ("MODEL.RELATION_ON", "1", "must be of type bool, found 1"),
+        ("SOLVER.BASE_LR", "True", "must be of type float, found True"),
+        ("DATASETS.TRAIN", "VG", "must be of type tuple such as \\('a', 'b'\\), found 'VG'"),
+        ("MODEL", "1", "option MODEL is a group of keys"),
+    ],
+)
+def test_value_of_another_type(config, key, value, message):
+    with pytest.raises(InputError, match=message):
+        config.merge_from_list([key, value])
+
+
+def test_a_word_too_many(config):
+    with pytest.raises(InputError, match="pairs of KEY VALUE, found 3 words"):
+        config.merge_from_list(["DTYPE", "float32", "OUTPUT_DIR"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("MODEL: [1, 2", "not valid YAML"),
+        ("- MODEL", "must hold keys and values, found list"),
+        ("MODEL: 3\n", "MODEL is a group of keys, found the value 3"),
+        ("SOLVER:\n  MAX_ITER: x\n", "some.yaml: SOLVER.MAX_ITER must be of type int"),
+    ],
+)
+def test_malformed_file(config, tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        config.merge_from_file(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file(config, tmp_path):
+    with pytest.raises(InputError, match="configuration file .*none.yaml does not exist"):
+        config.merge_from_file(str(tmp_path / "none.yaml"))
+
+
+def test_values_take_the_type_of_the_default(config, tmp_path):
+    config.merge_from_list(["SOLVER.BASE_LR", "1", "SOLVER.WEIGHT_DECAY", "1e-4", "OUTPUT_DIR", "2024"])
+    config.merge_from_file(
+        write(tmp_path, "SOLVER:\n  WEIGHT_DECAY: 1e-5\n  STEPS: [1, 2]\nDATASETS:\n  VAL: ('a',)\n")
+    )
+    assert (config.SOLVER.BASE_LR, type(config.SOLVER.BASE_LR)) == (1.0, float)
+    assert config.SOLVER.WEIGHT_DECAY == 1e-5
+    assert config.SOLVER.STEPS == (1, 2)
+    assert config.DATASETS.VAL == ("a",)
+    assert config.OUTPUT_DIR == "2024"
+
+
+def test_an_empty_file_changes_nothing(config, tmp_path):
+    config.merge_from_file(write(tmp_path, "# nothing\n"))
+    assert config == default
+
+
+def test_groups_left_out_are_skipped_with_a_warning(config, tmp_path, caplog):
+    config.merge_from_file(write(tmp_path, "MODEL:\n  RETINANET:\n    NUM_CLASSES: 3\n  WEIGHT: x\n"))
+    config.merge_from_list(["MODEL.ROI_MASK_HEAD.RESOLUTION", "28"])
+    assert config.MODEL.WEIGHT == "x"
+    assert [record.getMessage().split(" is ")[0].split(" ")[-1] for record in caplog.records] == [
+        "MODEL.RETINANET",
+        "MODEL.ROI_MASK_HEAD.RESOLUTION",
+    ]
+
+
+def test_frozen_configurations_do_not_change(config):
+    config.freeze()
+    with pytest.raises(AttributeError, match="immutable"):
+        config.merge_from_list(["DTYPE", "bfloat16"])
+    assert config.DTYPE == "float32"
