@@ -9,7 +9,7 @@ import torch
 
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.utils.checkpoint import Checkpointer, DetectronCheckpointer
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -83,33 +83,26 @@ def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
 
 
 def load_trained_model(cfg, opts: list[str], logger: logging.Logger) -> torch.nn.Module:
-    """The model of a configuration with the weights that `weights_to_test` finds."""
-    model = build_detection_model(cfg).to(cfg.MODEL.DEVICE)
-    checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR, logger=logger)
-    checkpointer.load(weights_to_test(cfg, checkpointer, opts, logger), with_optim=False)
-    return model
-
-
-def weights_to_test(cfg, checkpointer: Checkpointer, opts: list[str], logger: logging.Logger) -> str:
-    """The checkpoint that a test tool loads: MODEL.WEIGHT of the command line, else the newest one in OUTPUT_DIR, else
-    MODEL.WEIGHT of the configuration file.
+    """The model of a configuration with trained weights: those of MODEL.WEIGHT on the command line (`opts`), else the
+    newest in OUTPUT_DIR, else those of MODEL.WEIGHT in the configuration file.
 
     In SGB's files MODEL.WEIGHT names the ImageNet backbone that detector training starts from; a model is not tested
     with that.
 
     Raises:
-        InputError: none of them.
+        InputError: none of them, or weights that do not fit.
     """
-    if "MODEL.WEIGHT" in opts[::2] and cfg.MODEL.WEIGHT:
-        path, why = cfg.MODEL.WEIGHT, "MODEL.WEIGHT of the command line"
+    model = build_detection_model(cfg).to(cfg.MODEL.DEVICE)
+    checkpointer = DetectronCheckpointer(cfg, model, save_dir=cfg.OUTPUT_DIR, logger=logger)
+    path = cfg.MODEL.WEIGHT
+    if path and "MODEL.WEIGHT" in opts[::2]:
+        logger.info("MODEL.WEIGHT on the command line wins over OUTPUT_DIR")
     elif checkpointer.has_checkpoint():
-        path, why = checkpointer.get_checkpoint_file(), f"the newest in OUTPUT_DIR {cfg.OUTPUT_DIR}"
-    elif cfg.MODEL.WEIGHT and not cfg.MODEL.WEIGHT.startswith("catalog://"):
-        path, why = cfg.MODEL.WEIGHT, "MODEL.WEIGHT of the configuration file"
-    else:
+        path = None
+    elif not path or path.startswith("catalog://"):
         raise InputError(
             f"no trained model to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no last_checkpoint; set OUTPUT_DIR to the "
             "folder of a training, or MODEL.WEIGHT to a checkpoint"
         )
-    logger.info("testing %s (%s)", path, why)
-    return path
+    checkpointer.load(path, with_optim=False)
+    return model

@@ -19,7 +19,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 
 from .inference import autocast
-from .run import MetricsFile, Run, random_states, restore_random_states, seed_everything
+from .run_state import MetricsFile, random_states, restore_random_states, seed_everything
 
 # SGB logs every 200 iterations; shorter runs log more often.
 LOG_PERIOD = 200
@@ -52,8 +52,8 @@ class Trainer:
     Args:
         cfg: SOLVER, DTYPE, MODEL.DEVICE and OUTPUT_DIR are read.
         model: on its device; wrapped for several processes, or not.
-        checkpointer: of the bare model, with optimizer and scheduler, which it loads and saves.
-        run: the run, whose `checkpoint` says whether it goes on.
+        checkpointer: has optimizer and scheduler.
+        seed: of this process.
         extra: further entries of every checkpoint, such as class names.
         clip: clip gradients to SOLVER.GRAD_NORM_CLIP and log their norms now and then (SOLVER.PRINT_GRAD_FREQ).
     """
@@ -63,18 +63,18 @@ class Trainer:
         cfg,
         model: nn.Module,
         checkpointer: Checkpointer,
-        run: Run,
+        seed: int,
         logger: logging.Logger,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, Any],
         clip: bool = False,
     ):
         self.cfg = cfg
         self.model = model
         self.checkpointer = checkpointer
         self.optimizer, self.scheduler = checkpointer.optimizer, checkpointer.scheduler
-        self.run = run
+        self.seed = seed
         self.logger = logger
-        self.extra = extra or {}
+        self.extra = extra
         self.clip = clip
         self.device = torch.device(cfg.MODEL.DEVICE)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=cfg.DTYPE == "float16")
@@ -82,20 +82,15 @@ class Trainer:
         self.iteration = 0
         self._states: dict[str, Any] | None = None
 
-    def resume(self) -> int:
-        """Load the run's checkpoint where there is one; the iterations that are done."""
-        if self.run.checkpoint:
-            loaded = self.checkpointer.load(
-                self.run.checkpoint, update_schedule=self.cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD
-            )
-            self.iteration = int(loaded["iteration"])
-            if loaded.get("scaler"):
-                self.scaler.load_state_dict(loaded["scaler"])
-            states = loaded.get("random_states", [])
-            if get_rank() < len(states):
-                self._states = states[get_rank()]
-            self.logger.info("resumed after iteration %d", self.iteration)
-        return self.iteration
+    def resume(self, loaded: dict[str, Any]) -> None:
+        """Go on from the entries of a checkpoint whose weights, optimizer and schedule are loaded already."""
+        self.iteration = int(loaded["iteration"])
+        if loaded.get("scaler"):
+            self.scaler.load_state_dict(loaded["scaler"])
+        states = loaded.get("random_states", [])
+        if get_rank() < len(states):
+            self._states = states[get_rank()]
+        self.logger.info("resumed after iteration %d", self.iteration)
 
     def train(self, data_loader, validate: Callable[[], dict[str, float]] | None) -> None:
         """Run the iterations that are left, and save `model_final`.
@@ -215,7 +210,6 @@ class Trainer:
         self.checkpointer.save(
             name,
             iteration=self.iteration,
-            run=self.run.record(),
             scaler=self.scaler.state_dict(),
             random_states=states,
             **self.extra,
@@ -225,7 +219,7 @@ class Trainer:
         if self._states is not None:
             restore_random_states(self._states)
         else:
-            seed_everything(self.run.seed + get_rank())
+            seed_everything(self.seed)
 
     def _log(self, meters: MetricLogger, rate: float, last: int) -> None:
         left = datetime.timedelta(seconds=int(meters.time.global_avg * (last - self.iteration)))

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.data import make_data_loader
-from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import task_of
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
-from maskrcnn_benchmark.utils.comm import is_main_process
+from maskrcnn_benchmark.utils.comm import get_rank, is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .run import Run, find_run, local_path, seed_everything
+from .run_state import seed_everything
 from .testing import run_val
 from .trainer import Trainer, fix_eval_modules
 
@@ -33,8 +32,6 @@ class Recipe:
 
     Attributes:
         start: the key of the configuration that names the weights to start from.
-        task: predcls, sgcls, sgdet or detector.
-        predictor: name of the relation predictor, "" for a detector.
         frozen: parts of the model that do not learn.
         slow_heads: parts that learn ten times slower.
         load_mapping: parts of the model that start from another part of the weights.
@@ -42,8 +39,6 @@ class Recipe:
     """
 
     start: str
-    task: str
-    predictor: str = ""
     frozen: tuple[str, ...] = ()
     slow_heads: tuple[str, ...] = ()
     load_mapping: dict[str, str] = field(default_factory=dict)
@@ -56,13 +51,11 @@ def relation_recipe(cfg) -> Recipe:
         raise InputError(
             "MODEL.RELATION_ON is False; a relation model needs True (detectors: detector_pretrain_net.py)"
         )
-    predictor = cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR
+    slow = cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR == "IMPPredictor"
     return Recipe(
         start="PRETRAINED_DETECTOR_CKPT",
-        task=task_of(cfg),
-        predictor=predictor,
         frozen=("rpn", "backbone", "roi_heads.box"),
-        slow_heads=_RELATION_EXTRACTORS if predictor == "IMPPredictor" else (),
+        slow_heads=_RELATION_EXTRACTORS if slow else (),
         load_mapping=dict.fromkeys(_RELATION_EXTRACTORS, _BOX_EXTRACTOR),
         clip=True,
     )
@@ -72,15 +65,12 @@ def detector_recipe(cfg) -> Recipe:
     """A detector on an ImageNet backbone; SGB does not clip its gradients."""
     if cfg.MODEL.RELATION_ON:
         raise InputError("MODEL.RELATION_ON is True; a detector needs False (relations: relation_train_net.py)")
-    return Recipe(start="WEIGHT", task="detector")
+    return Recipe(start="WEIGHT")
 
 
 def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Logger) -> nn.Module:
     """Train until SOLVER.MAX_ITER, or go on with the run in OUTPUT_DIR; the model, wrapped where `distributed`."""
-    run = Run(local_path(cfg.MODEL[recipe.start]), recipe.task, recipe.predictor, seed)
-    run = find_run(run, DetectronCheckpointer(cfg, nn.Module(), save_dir=cfg.OUTPUT_DIR), logger)
-    seed_everything(run.seed)
-
+    seed_everything(seed)
     device = torch.device(cfg.MODEL.DEVICE)
     bare = build_detection_model(cfg)
     fix_eval_modules([bare.get_submodule(name) for name in recipe.frozen])
@@ -99,11 +89,21 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
     scheduler = make_lr_scheduler(cfg, optimizer, logger)
     checkpointer = DetectronCheckpointer(cfg, bare, optimizer, scheduler, cfg.OUTPUT_DIR, is_main_process(), logger)
 
-    if not run.checkpoint:
-        if not run.started_from:
-            logger.warning("MODEL.%s is empty: the model starts from random weights", recipe.start)
-        else:
-            checkpointer.load(cfg.MODEL[recipe.start], with_optim=False, load_mapping=recipe.load_mapping)
+    start = cfg.MODEL[recipe.start]
+    loaded = checkpointer.resume_or_load(start, cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD, recipe.load_mapping)
+    if not loaded and not start:
+        logger.warning("MODEL.%s is empty: all weights start at random", recipe.start)
+    if loaded.get("seed", seed) != seed:
+        logger.info("the run goes on with its own seed %d, not %d", loaded["seed"], seed)
+        seed = loaded["seed"]
+    # Samplers take the seed when they are made: it must be the same on all processes, and in a resumed run.
+    seed_everything(seed)
+    loader = make_data_loader(cfg, mode="train", is_distributed=distributed, start_iter=int(loaded.get("iteration", 0)))
+    extra = {
+        "seed": seed,
+        "obj_classes": loader.dataset.ind_to_classes,
+        "rel_classes": loader.dataset.ind_to_predicates,
+    }
     model = bare
     if distributed:
         model = nn.parallel.DistributedDataParallel(
@@ -113,10 +113,9 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
             find_unused_parameters=cfg.MODEL.RELATION_ON,
         )
 
-    trainer = Trainer(cfg, model, checkpointer, run, logger, clip=recipe.clip)
-    start_iter = trainer.resume()
-    loader = make_data_loader(cfg, mode="train", is_distributed=distributed, start_iter=start_iter)
-    trainer.extra = {"obj_classes": loader.dataset.ind_to_classes, "rel_classes": loader.dataset.ind_to_predicates}
+    trainer = Trainer(cfg, model, checkpointer, seed + get_rank(), logger, extra, clip=recipe.clip)
+    if loaded:
+        trainer.resume(loaded)
     validate = None
     if cfg.SOLVER.TO_VAL or cfg.SOLVER.PRE_VAL:
         val_loaders = make_data_loader(cfg, mode="val", is_distributed=distributed)

@@ -1,0 +1,85 @@
+"""What a training run has besides weights: random states, and its lines in metrics.json."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.utils.comm import is_main_process
+from maskrcnn_benchmark.utils.files import atomic_write
+
+
+# -- random states ---------------------------------------------------------------------------------------------------
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of all generators of this process, in types that are read without running code."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, keys.tolist(), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Set the generators of this process to what `random_states` saw."""
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+# -- metrics.json ----------------------------------------------------------------------------------------------------
+class MetricsFile:
+    """One json object per line, each with an `iteration`; only the main process writes.
+
+    Args:
+        path: appended to.
+        start_iter: iterations that are done; lines of later ones are cut off, for they will be written again, and of a
+            run that starts anew (0) all.
+    """
+
+    def __init__(self, path: str, start_iter: int):
+        self._stream = None
+        if not is_main_process():
+            return
+        if os.path.exists(path):
+            with open(path) as stream:
+                kept = [line for line in stream if start_iter and _iteration(line) <= start_iter]
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join(kept))
+        self._stream = open(path, "a", buffering=1)  # noqa: SIM115 (closed by close(), kept open between lines)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line; numbers that json lacks (nan, infinities) become null."""
+        if self._stream is not None:
+            finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+            self._stream.write(json.dumps(finite) + "\n")
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _iteration(line: str) -> float:
+    """The iteration of a line; endless for a line that was cut short by a crash."""
+    try:
+        return json.loads(line)["iteration"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return math.inf

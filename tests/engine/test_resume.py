@@ -1,0 +1,97 @@
+"""A training that is killed and started again ends exactly as one that is not."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import torch
+from small_run import ROOT, command, run_tool, write_config
+
+ITERATIONS, PERIOD = 14, 4
+OPTIONS = {
+    "SOLVER__MAX_ITER": ITERATIONS,
+    "SOLVER__CHECKPOINT_PERIOD": PERIOD,
+    "SOLVER__VAL_PERIOD": 3,
+    "SOLVER__TO_VAL": True,
+    "SOLVER__PRE_VAL": True,
+    "SOLVER__SCHEDULE__TYPE": "WarmupReduceLROnPlateau",
+    "SOLVER__SCHEDULE__PATIENCE": 1,
+    "SOLVER__SCHEDULE__MAX_DECAY_STEP": 20,
+    "DTYPE": "bfloat16",
+}
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def without_times(path):
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines(path)]
+
+
+def start(config, *opts):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command("relation_train_net", config, "--skip-test", "--seed", "5", *opts),
+        env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def assert_same(a, b, where=""):
+    """Nested containers of tensors and numbers, equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for place, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{place}")
+    else:
+        assert a == b, where
+
+
+def test_killed_and_resumed_is_bit_identical_to_undisturbed(tmp_path):
+    folders = {name: tmp_path / name for name in ("whole", "killed")}
+    for folder in folders.values():
+        folder.mkdir()
+    configs = {name: write_config(folder, "sgcls", **OPTIONS) for name, folder in folders.items()}
+    outputs = {name: folder / "output" for name, folder in folders.items()}
+
+    whole = start(configs["whole"])
+    # the other run reads its data in another process: batches do not depend on that
+    workers = ("DATALOADER.NUM_WORKERS", 1)
+    killed = start(configs["killed"], *workers)
+    metrics = outputs["killed"] / "metrics.json"
+    while killed.poll() is None and sum("loss" in line for line in lines_so_far(metrics)) < PERIOD + 3:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, killed.stderr.read()
+    assert len(lines_so_far(metrics)) > PERIOD
+    with open(metrics, "a") as stream:
+        stream.write('{"iteration": 9, "lo')  # a line that the kill cut short
+
+    resumed = run_tool("relation_train_net", configs["killed"], "--skip-test", "--seed", "99", *workers)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed after iteration" in resumed.stdout and "goes on with its own seed 5, not 99" in resumed.stdout
+    assert whole.wait(timeout=120) == 0, whole.stderr.read()
+
+    final = {name: torch.load(output / "model_final.pth", weights_only=True) for name, output in outputs.items()}
+    assert_same(final["whole"], final["killed"])
+    assert final["whole"]["iteration"] == ITERATIONS and final["whole"]["scheduler"]["stage_count"] > 0
+    assert without_times(outputs["whole"] / "metrics.json") == without_times(metrics)
+    iterations = [line["iteration"] for line in lines(metrics) if "loss" in line]
+    assert iterations == list(range(1, ITERATIONS + 1))
+
+    again = run_tool("relation_train_net", configs["killed"], "--skip-test")
+    assert again.returncode == 0 and f"the run is complete: {ITERATIONS} iterations" in again.stdout
+
+
+def lines_so_far(path):
+    """The whole lines of a file that is being written."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
