@@ -93,10 +93,10 @@ def test_asking_for_what_is_left_out(key, value):
 def test_dtype_and_device_are_checked(monkeypatch):
     with pytest.raises(InputError, match="DTYPE is 'float8'; it must be one of float32"):
         load_config("", ["DTYPE", "float8"])
-    with pytest.raises(InputError, match="MODEL.DEVICE is 'gpu'"):
+    with pytest.raises(InputError, match=r"MODEL.DEVICE is 'gpu'"):
         load_config("", ["MODEL.DEVICE", "gpu"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="finds no GPU in this machine; add MODEL.DEVICE cpu"):
+    with pytest.raises(InputError, match=r"finds no GPU in this machine; add MODEL.DEVICE cpu"):
         load_config("", ["MODEL.DEVICE", "cuda"])
 
 

@@ -33,12 +33,12 @@ def test_mistyped_option_names_the_nearest_key(config, key, nearest):
 
 def test_mistyped_key_in_a_file_names_the_file(config, tmp_path):
     path = write(tmp_path, "MODEL:\n  RPN:\n    NMS_TRESH: 0.7\n")
-    with pytest.raises(InputError, match="some.yaml: MODEL.RPN.NMS_TRESH .* did you mean MODEL.RPN.NMS_THRESH"):
+    with pytest.raises(InputError, match=r"some.yaml: MODEL.RPN.NMS_TRESH .* did you mean MODEL.RPN.NMS_THRESH"):
         config.merge_from_file(path)
 
 
 def test_mistyped_group_in_a_file(config, tmp_path):
-    with pytest.raises(InputError, match="MODEL.ROI_BOX_HAED .* did you mean MODEL.ROI_BOX_HEAD"):
+    with pytest.raises(InputError, match=r"MODEL.ROI_BOX_HAED .* did you mean MODEL.ROI_BOX_HEAD"):
         config.merge_from_file(write(tmp_path, "MODEL:\n  ROI_BOX_HAED:\n    NUM_CLASSES: 3\n"))
 
 
@@ -79,7 +79,7 @@ def test_malformed_file(config, tmp_path, text, message):
 
 
 def test_missing_file(config, tmp_path):
-    with pytest.raises(InputError, match="configuration file .*none.yaml does not exist"):
+    with pytest.raises(InputError, match=r"configuration file .*none.yaml does not exist"):
         config.merge_from_file(str(tmp_path / "none.yaml"))
 
 

@@ -97,5 +97,5 @@ def test_a_catalog_of_ones_own(config, tmp_path):
 
 def test_a_catalog_that_is_missing(config, tmp_path):
     config.PATHS_CATALOG = str(tmp_path / "none.py")
-    with pytest.raises(InputError, match="none.py' is no Python file"):
+    with pytest.raises(InputError, match=r"none.py' is no Python file"):
         load_catalog(config)
