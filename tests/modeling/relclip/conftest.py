@@ -8,8 +8,8 @@ import torch
 from support import HEAD, boxlist, parity_config
 
 from maskrcnn_benchmark.data.build import use_statistics
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import phrase_bank
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
 
 RELCLIP = HEAD + "RELCLIP."
 OBJECTS = ["man", "woman", "elephant", "horse", "street", "umbrella", "traffic_light"]

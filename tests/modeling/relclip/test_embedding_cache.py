@@ -60,7 +60,9 @@ def test_a_weight_or_the_version_of_the_library_makes_new_embeddings(cache, buil
     state = torch.load(tiny_clip, weights_only=True)
     state["ln_final.bias"][3] += 1
     torch.save(state, tmp_path / "changed.pt")
-    EmbeddingCache(EncoderSpec("clip", str(tmp_path / "changed.pt")), cache.folder, cache.device).embed(PHRASES, "tests")
+    EmbeddingCache(EncoderSpec("clip", str(tmp_path / "changed.pt")), cache.folder, cache.device).embed(
+        PHRASES, "tests"
+    )
     assert len(built) == 2
     monkeypatch.setattr(EncoderSpec, "library_version", lambda self: "99.0")
     cache.embed(PHRASES, "tests")
@@ -72,7 +74,7 @@ def test_without_the_library_the_newest_file_serves(cache, built, monkeypatch):
     monkeypatch.setattr(EncoderSpec, "library_version", lambda self: None)
     monkeypatch.setitem(__import__("sys").modules, "clip", None)
     assert np.array_equal(cache.embed(PHRASES, "tests"), first)
-    with pytest.raises(RelCLIPError, match="pip install clip-anytorch"):
+    with pytest.raises(RelCLIPError, match=r"pip install clip-anytorch"):
         cache.embed(PHRASES[:1], "tests")
     assert len(built) == 1
 

@@ -28,7 +28,11 @@ def foreign():
 def test_every_phrase_has_its_embedding(tiny_clip, tmp_path):
     spec = EncoderSpec("clip", str(tiny_clip))
     cache = EmbeddingCache(spec, str(tmp_path), torch.device("cpu"))
-    templates = {"sp": ["a {subject} {predicate} it"], "po": ["it {predicate} a {object}"], "spo": ["{subject} {predicate} {object}"]}
+    templates = {
+        "sp": ["a {subject} {predicate} it"],
+        "po": ["it {predicate} a {object}"],
+        "spo": ["{subject} {predicate} {object}"],
+    }
     bank = PhraseBank.build(cache, OBJECTS, PREDICATES, templates)
     encode = load_text_encoder(spec, torch.device("cpu")).encode
     assert bank.arrays["spo"].dtype == np.float16
@@ -104,7 +108,7 @@ def test_names_that_the_bank_lacks_are_told(foreign):
     with pytest.raises(RelCLIPError, match=r"lacks 1 of 2 names \(predicate\), such as 'under'"):
         foreign.vectors("sp", OBJECTS, ["on", "under"])
     del foreign.arrays["spo"]
-    with pytest.raises(RelCLIPError, match="no array 'triplet'.*LEVELS"):
+    with pytest.raises(RelCLIPError, match=r"no array 'triplet'.*LEVELS"):
         foreign.vectors("spo", OBJECTS, PREDICATES)
 
 
@@ -117,7 +121,7 @@ def test_a_file_replaces_the_text_encoder(foreign, tmp_path, config):
 
 def test_an_unknown_library_is_refused(config):
     node = config(**{"TEXT_ENCODER.LIBRARY": "word2vec"}).MODEL.ROI_RELATION_HEAD.RELCLIP
-    with pytest.raises(RelCLIPError, match="TEXT_ENCODER.LIBRARY is 'word2vec'"):
+    with pytest.raises(RelCLIPError, match=r"TEXT_ENCODER.LIBRARY is 'word2vec'"):
         bank_from_config(node, OBJECTS, PREDICATES, ("sp", "po"), torch.device("cpu"))
 
 
@@ -141,12 +145,12 @@ def test_a_file_that_is_no_bank_is_refused(foreign, tmp_path, change, message):
 
 
 def test_a_missing_or_cut_file_is_named(foreign, tmp_path):
-    with pytest.raises(RelCLIPError, match="BANK_FILE: there is no file"):
+    with pytest.raises(RelCLIPError, match=r"BANK_FILE: there is no file"):
         PhraseBank.load(str(tmp_path / "none.npz"))
     foreign.save(str(tmp_path / "bank.npz"))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "bank.npz").read_bytes()[:300])
     np.save(tmp_path / "array.npy", np.ones(3))
-    with pytest.raises(RelCLIPError, match="cut.npz: not an npz file"):
+    with pytest.raises(RelCLIPError, match=r"cut.npz: not an npz file"):
         PhraseBank.load(str(tmp_path / "cut.npz"))
-    with pytest.raises(RelCLIPError, match="array.npy: .* needs the array 'objects'; found none"):
+    with pytest.raises(RelCLIPError, match=r"array.npy: .* needs the array 'objects'; found none"):
         PhraseBank.load(str(tmp_path / "array.npy"))

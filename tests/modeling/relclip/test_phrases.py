@@ -30,7 +30,9 @@ def test_the_article_follows_the_sound(name, expected):
 
 def test_class_names_are_spelt_as_words():
     assert spell("traffic_light ") == "traffic light"
-    phrase = fill_template("a photo of an {subject} {predicate} a {object}", subject="cat", predicate="in", object="oven")
+    phrase = fill_template(
+        "a photo of an {subject} {predicate} a {object}", subject="cat", predicate="in", object="oven"
+    )
     assert phrase == "a photo of a cat in an oven"
     assert fill_template("the {subject} {predicate} it", subject="ear", predicate="part_of") == "the ear part of it"
 
@@ -53,5 +55,5 @@ def test_a_template_must_name_the_words_of_its_level(template):
 
 
 def test_a_level_needs_a_template():
-    with pytest.raises(RelCLIPError, match="TEMPLATES.PO is empty"):
+    with pytest.raises(RelCLIPError, match=r"TEMPLATES.PO is empty"):
         level_phrases("po", [], ["cat"], ["on"])

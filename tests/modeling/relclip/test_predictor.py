@@ -44,7 +44,10 @@ def test_every_context_trains_and_predicts_in_every_task(predictor, scene, conte
             torch.testing.assert_close(alone[1][0], together[1][i], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("context, host", [("motifs", "MotifPredictor"), ("vctree", "VCTreePredictor"), ("transformer", "TransformerPredictor")])
+@pytest.mark.parametrize(
+    "context, host",
+    [("motifs", "MotifPredictor"), ("vctree", "VCTreePredictor"), ("transformer", "TransformerPredictor")],
+)
 def test_without_text_it_is_the_hosts_predictor(predictor, scene, context, host):
     ours = predictor("sgcls", CONTEXT=context, USE_ALIGNMENT=False, USE_RCL=False)
     theirs = predictor("sgcls", host)
@@ -88,7 +91,7 @@ def test_labels_of_the_pairs_are_true_ones_in_predcls_and_predicted_elsewhere(pr
 def run(model, batch, training=True):
     model.train(training)
     torch.manual_seed(3)
-    objects, relations, losses = model(*batch.arguments(training))
+    _objects, relations, losses = model(*batch.arguments(training))
     return torch.cat(relations), losses
 
 
@@ -304,7 +307,7 @@ class TestUnseenPredicates:
 
     @pytest.mark.parametrize("options", [{}, {"USE_BASE": False}, {"USE_BASE": True, "host": NO_BIAS}])
     def test_they_need_base_and_bias_off(self, predictor, options):
-        with pytest.raises(RelCLIPError, match="TEST_PREDICATES are scored by their phrases alone"):
+        with pytest.raises(RelCLIPError, match=r"TEST_PREDICATES are scored by their phrases alone"):
             predictor(TEST_PREDICATES=("near",), **options)
 
 
@@ -316,13 +319,13 @@ def test_a_bank_from_a_file_needs_no_text_encoder(predictor, scene, bank, tmp_pa
     torch.testing.assert_close(run(model, scene(), training=False)[0], expected)
     del bank.arrays["spo"]
     bank.save(str(tmp_path / "bank.npz"))
-    with pytest.raises(RelCLIPError, match="no array 'triplet'"):
+    with pytest.raises(RelCLIPError, match=r"no array 'triplet'"):
         predictor(BANK_FILE=str(tmp_path / "bank.npz"), LEVELS=("spo",))
 
 
 def test_a_bank_of_another_world_is_refused(predictor, tmp_path):
     PhraseBank(["cat"], ["on"], {}, {"sp": np.ones((1, 1, 3)), "po": np.ones((1, 1, 3))}).save(str(tmp_path / "b.npz"))
-    with pytest.raises(RelCLIPError, match="lacks 7 of 7 names"):
+    with pytest.raises(RelCLIPError, match=r"lacks 7 of 7 names"):
         predictor(BANK_FILE=str(tmp_path / "b.npz"))
 
 

@@ -22,7 +22,7 @@ FOLDER = Path(relclip.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
 INTERFACE = json.loads((PARITY / "sgb_interface.json").read_text())
 HOST = "maskrcnn_benchmark"
-# The recorded interface has modules with classes and functions; the configuration is an object, known to every SGB script.
+# The recorded interface has classes and functions; the configuration is an object, which every script of SGB imports.
 OBJECTS = {("maskrcnn_benchmark.config", "cfg")}
 ALLOWED_LIBRARIES = {"torch", "numpy", "yacs", "clip", "open_clip"}
 MODULES = [pytest.param(ast.parse(path.read_text()), id=path.name) for path in FILES]
@@ -171,7 +171,10 @@ def test_whatever_is_imported_first_the_predictor_and_its_node_are_there(first):
 
 
 def test_neither_clip_nor_open_clip_is_imported_before_it_is_needed():
-    code = "import sys, maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip\nprint({'clip', 'open_clip'} & set(sys.modules))"
+    code = (
+        "import sys, maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip\n"
+        "print({'clip', 'open_clip'} & set(sys.modules))"
+    )
     assert run_python(code) == "set()\n"
 
 

@@ -71,12 +71,14 @@ def test_a_torchscript_archive_gives_the_same_weights(tiny_clip, tmp_path):
     tokens = torch.zeros(2, 24, dtype=torch.int64)
     torch.jit.trace_module(model, {"encode_text": tokens}, check_trace=False).save(tmp_path / "archive.pt")
     archive = load_text_encoder(EncoderSpec("clip", str(tmp_path / "archive.pt")), CPU)
-    assert torch.equal(archive.encode(PHRASES), load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU).encode(PHRASES))
+    assert torch.equal(
+        archive.encode(PHRASES), load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU).encode(PHRASES)
+    )
 
 
 def test_phrases_longer_than_the_context_are_named(tiny_clip):
     encoder = load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU)
-    with pytest.raises(RelCLIPError, match="TEMPLATES.*man man man"):
+    with pytest.raises(RelCLIPError, match=r"TEMPLATES.*man man man"):
         encoder.encode(["man " * 30])
 
 
@@ -96,7 +98,7 @@ def test_a_file_that_is_not_there_is_named():
 
 def test_an_unknown_name_lists_the_known_ones():
     pytest.importorskip("clip")
-    with pytest.raises(RelCLIPError, match="no model 'ViT-B-33'.*ViT-B/32"):
+    with pytest.raises(RelCLIPError, match=r"no model 'ViT-B-33'.*ViT-B/32"):
         load_text_encoder(EncoderSpec("clip", "ViT-B-33"), CPU)
 
 
@@ -114,7 +116,7 @@ def test_an_impossible_download_says_where_the_weights_are(monkeypatch):
 
 def test_a_missing_library_says_how_to_install_it(monkeypatch, tiny_clip):
     monkeypatch.setitem(sys.modules, "clip", None)
-    with pytest.raises(RelCLIPError, match="pip install clip-anytorch.*BANK_FILE"):
+    with pytest.raises(RelCLIPError, match=r"pip install clip-anytorch.*BANK_FILE"):
         load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU)
 
 
@@ -125,7 +127,7 @@ class Trap:
 
 def test_nothing_in_a_weights_file_is_run(tmp_path, capsys):
     torch.save({"weights": Trap()}, tmp_path / "trap.pt")
-    with pytest.raises(RelCLIPError, match="neither a TorchScript archive nor a plain state dict"):
+    with pytest.raises(RelCLIPError, match=r"neither a TorchScript archive nor a plain state dict"):
         read_clip_weights(str(tmp_path / "trap.pt"))
     assert capsys.readouterr().out == ""
 
@@ -133,7 +135,7 @@ def test_nothing_in_a_weights_file_is_run(tmp_path, capsys):
 @pytest.mark.parametrize("content", [[1, 2], {"a": "b"}])
 def test_a_file_without_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(RelCLIPError, match="expected a state dict"):
+    with pytest.raises(RelCLIPError, match=r"expected a state dict"):
         read_clip_weights(str(tmp_path / "other.pt"))
 
 
@@ -171,5 +173,5 @@ def test_open_clip_gives_what_its_own_model_gives(tiny_open_clip, name):
 
 
 def test_open_clip_without_such_weights_says_what_there_is(tiny_open_clip):
-    with pytest.raises(RelCLIPError, match="open_clip cannot load NAME 'tiny-relclip' with PRETRAINED 'moon'"):
+    with pytest.raises(RelCLIPError, match=r"open_clip cannot load NAME 'tiny-relclip' with PRETRAINED 'moon'"):
         load_text_encoder(EncoderSpec("open_clip", "tiny-relclip", "moon"), CPU)

@@ -46,6 +46,8 @@ class RelationalContrastiveLoss:
 
     def per_pair(self, v: Tensor, scale: Tensor, positives: Tensor) -> Tensor:
         """The loss of each pair [n]; zero for a positive without negatives."""
+        if len(positives) == 0:
+            return v.sum(dim=1) * scale  # nothing, connected to both
         phrases = positives.unique(dim=0) if self.negatives.kind == "batch" else self.dictionary.to(positives.device)
         own, others = self._embeddings(positives).to(v.dtype), self._embeddings(phrases).to(v.dtype)
 

@@ -1,0 +1,1 @@
+from .build import get_dataset_statistics  # noqa: F401

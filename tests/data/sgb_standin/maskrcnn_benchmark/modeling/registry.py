@@ -1,0 +1,3 @@
+from maskrcnn_benchmark.utils.registry import Registry
+
+ROI_RELATION_PREDICTOR = Registry()
