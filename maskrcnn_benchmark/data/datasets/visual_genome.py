@@ -169,9 +169,11 @@ class VGDataset(torch.utils.data.Dataset):
         if self.filter_duplicate_rels:
             relations = draw_predicates(relations, None if self.weights is None else self.weights[index])
         relation_map = torch.zeros((len(target), len(target)), dtype=torch.int64)
+        # evaluation draws the same each time and leaves the random state of training alone
+        generator = random if self.split == "train" else random.Random(index)
         for subject, obj, predicate in relations.tolist():
             # of several predicates of a pair, each later one replaces the one before with probability one half
-            if relation_map[subject, obj] == 0 or random.random() > 0.5:
+            if relation_map[subject, obj] == 0 or generator.random() > 0.5:
                 relation_map[subject, obj] = predicate
         target.add_field("relation", relation_map, is_triplet=True)
         if not evaluation:
@@ -208,8 +210,8 @@ def draw_predicates(relations: np.ndarray, weights: np.ndarray | None = None) ->
 
     Args:
         relations: (subject, object, predicate) int [m, 3].
-        weights: how likely each row is within its pair, float [m], not negative; None: all alike. A pair whose weights are
-            all zero is left out.
+        weights: how likely each row is within its pair, float [m], not negative; None: all alike. A pair whose
+            weights are all zero is left out.
 
     Returns:
         int [k, 3], one row per pair, in the order in which the pairs first appear.
