@@ -131,9 +131,9 @@ class DecoderRNN(nn.Module):
         features, batch_sizes = inputs.data, inputs.batch_sizes.tolist()
         # The linear layer over [features, previous name] in two parts: that of the features for all steps at once,
         # that of the name as a table over all names.
-        weight = self.input_linearity.weight
-        projected = F.linear(features, weight[:, : self.inputs_dim], self.input_linearity.bias)
-        projected_names = F.linear(self.obj_embed.weight, weight[:, self.inputs_dim :])
+        of_features, of_names = self.input_linearity.weight.split([self.inputs_dim, self.obj_embed.embedding_dim], dim=1)
+        projected = F.linear(features, of_features, self.input_linearity.bias)
+        projected_names = F.linear(self.obj_embed.weight, of_names)
 
         if initial_state is None:
             state = memory = features.new_zeros(batch_sizes[0], self.hidden_size)

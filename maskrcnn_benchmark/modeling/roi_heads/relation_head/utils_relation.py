@@ -49,9 +49,9 @@ def pair_linear(layer: nn.Linear, subjects: Tensor, objects: Tensor, pairs: Tens
     Returns:
         [m, k]
     """
-    width = subjects.shape[1]
-    as_subject = F.linear(subjects, layer.weight[:, :width], layer.bias)
-    as_object = F.linear(objects, layer.weight[:, width:])
+    of_subject, of_object = layer.weight.split(subjects.shape[1], dim=1)
+    as_subject = F.linear(subjects, of_subject, layer.bias)
+    as_object = F.linear(objects, of_object)
     return as_subject.index_select(0, pairs[:, 0]) + as_object.index_select(0, pairs[:, 1])
 
 
