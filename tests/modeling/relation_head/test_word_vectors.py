@@ -41,6 +41,15 @@ def test_a_cache_that_the_original_wrote_is_read(tmp_path):
     assert obj_edge_vectors(["cat"], str(tmp_path), wv_dim=2).tolist() == [[4.0, 5.0]]
 
 
+@pytest.mark.parametrize("content", (b"", b"not a checkpoint", None), ids=("empty", "text", "cut"))
+def test_a_damaged_cache_is_named(tmp_path, content):
+    cache = tmp_path / "glove.6B.2d.pt"
+    torch.save(({"cat": 0}, torch.zeros(1, 2), 2), cache)
+    cache.write_bytes(cache.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(InputError, match=r"glove\.6B\.2d\.pt cannot be read .*; delete it"):
+        load_word_vectors(str(tmp_path), "glove.6B", 2)
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_cache(glove, monkeypatch, caplog):
     def refuse(path):
         raise PermissionError(13, "Permission denied")

@@ -6,6 +6,7 @@ both), D roi features, E word embeddings, H hidden units.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,9 +31,9 @@ from .utils_relation import greedy_class_nms, relation_task
 class FrequencyBias(nn.Module):
     """log P(predicate | subject class, object class) of the training set as a learned table."""
 
-    def __init__(self, cfg, statistics: dict, eps: float = 1e-3):
+    def __init__(self, cfg, statistics: dict):
         super().__init__()
-        pred_dist = torch.as_tensor(statistics["pred_dist"]).float()  # [C, C, R], smoothed by eps already
+        pred_dist = torch.as_tensor(statistics["pred_dist"]).float()  # [C, C, R]
         self.num_objs, self.num_rels = pred_dist.shape[0], pred_dist.shape[2]
         self.obj_baseline = nn.Embedding(self.num_objs**2, self.num_rels)
         with torch.no_grad():
@@ -131,7 +132,9 @@ class DecoderRNN(nn.Module):
         features, batch_sizes = inputs.data, inputs.batch_sizes.tolist()
         # The linear layer over [features, previous name] in two parts: that of the features for all steps at once,
         # that of the name as a table over all names.
-        of_features, of_names = self.input_linearity.weight.split([self.inputs_dim, self.obj_embed.embedding_dim], dim=1)
+        of_features, of_names = self.input_linearity.weight.split(
+            [self.inputs_dim, self.obj_embed.embedding_dim], dim=1
+        )
         projected = F.linear(features, of_features, self.input_linearity.bias)
         projected_names = F.linear(self.obj_embed.weight, of_names)
 
@@ -171,9 +174,9 @@ class DecoderRNN(nn.Module):
 
 def sequence_rows(batch_sizes: Sequence[int], device: torch.device) -> list[Tensor]:
     """Rows of each sequence in a packed sequence, int64, from the number of sequences that reach each step."""
-    sizes = torch.tensor(batch_sizes, device=device)
-    starts = sizes.cumsum(0) - sizes
-    return [starts[: int((sizes > sequence).sum())] + sequence for sequence in range(batch_sizes[0])]
+    sizes = np.asarray(batch_sizes)
+    starts = np.cumsum(sizes) - sizes
+    return [torch.from_numpy(starts[sizes > i] + i).to(device) for i in range(batch_sizes[0])]
 
 
 class LSTMContext(UntreatedMeans):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,7 +203,12 @@ def load_word_vectors(root: str, wv_type: str, dim: int | str) -> tuple[dict[str
     stem = f"{wv_type}.{dim}d" if isinstance(dim, int) else f"{wv_type}.{dim}"
     cache, text = Path(root, f"{stem}.pt"), Path(root, f"{stem}.txt")
     if cache.is_file():
-        return torch.load(cache, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(cache, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"{cache} cannot be read as cached word vectors; delete it, and it is made again from {text.name}."
+            ) from error
     if not text.is_file():
         raise InputError(
             f"GLOVE_DIR {os.path.abspath(root)} holds neither {text.name} nor {cache.name}; unpack "
