@@ -118,42 +118,43 @@ class Trainer:
         meters = MetricLogger(delimiter="  ")
         first = self.iteration + 1
         log_period = min(LOG_PERIOD, max(last // 20, 1))
-        start = end = time.perf_counter()
+        start = time.perf_counter()
         for self.iteration in range(first, last + 1):
+            begin = time.perf_counter()
             images, targets, indices = next(batches)
-            data_time = time.perf_counter() - end
-            rates = self.optimizer.param_groups[-1]["lr"]
+            data_time = time.perf_counter() - begin
+            rate = self.optimizer.param_groups[-1]["lr"]
             verbose = self.iteration == first or self.iteration % solver.PRINT_GRAD_FREQ == 0
             losses = self._step(images, targets, indices, verbose)
+            batch_time = time.perf_counter() - begin
+
+            meters.update(**losses, time=batch_time, data=data_time)
+            metrics.write({"iteration": self.iteration, **losses, "lr": rate, "time": batch_time})
+            if writer is not None and self.iteration % TENSORBOARD_PERIOD == 0:
+                for name, number in (losses | {"lr": rate}).items():
+                    writer.add_scalar(name, number, self.iteration)
+            if self.iteration % log_period == 0 or self.iteration == last:
+                # with what validation and checkpoints took so far
+                each = (time.perf_counter() - start) / (self.iteration - first + 1)
+                self._log(meters, rate, each * (last - self.iteration))
+
             value = None
             if validate is not None and solver.TO_VAL and self.iteration % solver.VAL_PERIOD == 0:
                 self.logger.info("Start validating")
                 value = self._validate(validate, metrics)
             self._step_schedule(value)
-
-            batch_time = time.perf_counter() - end
-            end = time.perf_counter()
-            meters.update(**losses, time=batch_time, data=data_time)
-            metrics.write({"iteration": self.iteration, **losses, "lr": rates, "time": batch_time})
-            if writer is not None and self.iteration % TENSORBOARD_PERIOD == 0:
-                for name, number in (losses | {"lr": rates}).items():
-                    writer.add_scalar(name, number, self.iteration)
-            if self.iteration % log_period == 0 or self.iteration == last:
-                self._log(meters, rates, last)
             if self._decayed_enough():
                 self.logger.info("Trigger MAX_DECAY_STEP at iteration %d.", self.iteration)
                 break
-            if self.iteration % solver.CHECKPOINT_PERIOD == 0:
+            if self.iteration % solver.CHECKPOINT_PERIOD == 0 and self.iteration < last:
                 self._save(f"model_{self.iteration:07d}")
         self._save("model_final")
         metrics.close()
         if writer is not None:
             writer.close()
         seconds = time.perf_counter() - start
-        done = self.iteration - first + 1
-        self.logger.info(
-            "Total training time: %s (%.4f s / it)", datetime.timedelta(seconds=int(seconds)), seconds / done
-        )
+        each = seconds / (self.iteration - first + 1)
+        self.logger.info("Total training time: %s (%.4f s / it)", datetime.timedelta(seconds=int(seconds)), each)
 
     # -- one iteration -----------------------------------------------------------------------------------------------
     def _step(self, images, targets, indices, verbose: bool) -> dict[str, float]:
@@ -221,10 +222,10 @@ class Trainer:
         else:
             seed_everything(self.seed)
 
-    def _log(self, meters: MetricLogger, rate: float, last: int) -> None:
-        left = datetime.timedelta(seconds=int(meters.time.global_avg * (last - self.iteration)))
+    def _log(self, meters: MetricLogger, rate: float, seconds_left: float) -> None:
+        eta = datetime.timedelta(seconds=int(seconds_left))
         memory = torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else 0
-        line = f"eta: {left}  iter: {self.iteration}  {meters}  lr: {rate:.6f}  max mem: {memory:.0f}"
+        line = f"eta: {eta}  iter: {self.iteration}  {meters}  lr: {rate:.6f}  max mem: {memory:.0f}"
         self.logger.info(line)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maskrcnn_benchmark.data import make_data_loader
+from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import check_evaluation
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
@@ -51,6 +52,7 @@ def relation_recipe(cfg) -> Recipe:
         raise InputError(
             "MODEL.RELATION_ON is False; a relation model needs True (detectors: detector_pretrain_net.py)"
         )
+    check_evaluation(cfg)
     slow = cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR == "IMPPredictor"
     return Recipe(
         start="PRETRAINED_DETECTOR_CKPT",

@@ -143,7 +143,8 @@ WRONG = {
     "detector": (["MODEL.RELATION_ON", "False"], "MODEL.RELATION_ON is False", "detector_pretrain_net.py"),
     "no detector": (["MODEL.PRETRAINED_DETECTOR_CKPT", "/nowhere.pth"], "/nowhere.pth", "does not exist"),
     "learning rate": (["SOLVER.BASE_LR", "1e30", "SOLVER.GRAD_NORM_CLIP", "1e30"], "not finite in iteration", "lower"),
-    "protocol": (["TEST.RELATION.PROTOCOL", "coco", "SOLVER.MAX_ITER", "1"], "PROTOCOL is coco", "visualds"),
+    "protocol": (["TEST.RELATION.PROTOCOL", "coco"], "PROTOCOL is coco", "visualds"),
+    "zero-shot file": (["TEST.RELATION.ZERO_SHOT_TRIPLETS", "/nowhere.json"], "/nowhere.json does not exist"),
     "schedule": (["SOLVER.SCHEDULE.TYPE", "Cosine"], "SCHEDULE.TYPE is Cosine", "WarmupMultiStepLR"),
 }
 

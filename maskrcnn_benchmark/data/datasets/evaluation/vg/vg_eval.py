@@ -34,7 +34,7 @@ from .sgg_eval import (
     object_agreement,
     rank_relations,
 )
-from .zero_shot import load_zero_shot
+from .zero_shot import check_zero_shot_file, load_zero_shot
 
 PROTOCOLS = ("sgb", "visualds")
 _RULE = "=" * 100 + "\n"
@@ -47,6 +47,14 @@ def task_of(cfg) -> str:
     if not head.USE_GT_BOX:
         return "sgdet"
     return "predcls" if head.USE_GT_OBJECT_LABEL else "sgcls"
+
+
+def check_evaluation(cfg) -> None:
+    """Raise `InputError` where TEST.RELATION cannot work; trainings ask before they start, not when they test."""
+    relation = cfg.TEST.RELATION
+    if relation.PROTOCOL not in PROTOCOLS:
+        raise InputError(f"TEST.RELATION.PROTOCOL is {relation.PROTOCOL}; it must be one of {', '.join(PROTOCOLS)}")
+    check_zero_shot_file(relation.ZERO_SHOT_TRIPLETS)
 
 
 def do_vg_evaluation(
@@ -102,9 +110,8 @@ class VGEvaluator:
         self.dataset = dataset
         self.mode = task_of(cfg)
         self.iou_threshold = cfg.TEST.RELATION.IOU_THRESHOLD
+        check_evaluation(cfg)
         self.protocol = cfg.TEST.RELATION.PROTOCOL
-        if self.protocol not in PROTOCOLS:
-            raise InputError(f"TEST.RELATION.PROTOCOL is {self.protocol}; it must be one of {', '.join(PROTOCOLS)}")
         self.detection = DetectionMeanAP(len(dataset.ind_to_classes)) if "bbox" in iou_types else None
         self.with_relations = "relations" in iou_types
         self.labels_are_given = self.with_relations and self.mode == "predcls"

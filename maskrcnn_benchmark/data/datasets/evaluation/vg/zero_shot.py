@@ -125,6 +125,12 @@ def _read_cache(path: str, key: list) -> np.ndarray | None:
     return None
 
 
+def check_zero_shot_file(path: str) -> None:
+    """Raise `InputError` where a file is named that does not exist."""
+    if path and not os.path.isfile(path):
+        raise InputError(f"{_KEY} {path} does not exist")
+
+
 def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.ndarray:
     """A json list of [subject class, object class, predicate], or SGB's `.pytorch` tensor of the same.
 
@@ -138,8 +144,7 @@ def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.nd
     Raises:
         InputError: see `load_zero_shot`.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{_KEY} {path} does not exist")
+    check_zero_shot_file(path)
     if path.endswith(".json"):
         try:
             with open(path) as stream:
