@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,10 @@ def _iteration(line: str) -> float:
         return json.loads(line)["iteration"]
     except (json.JSONDecodeError, KeyError, TypeError):
         return math.inf
+
+
+def remove_unfinished_checkpoints(folder: str) -> None:
+    """Delete the temporary files of checkpoints that a kill left half written; only the main process does."""
+    if is_main_process():
+        for path in Path(folder).glob(".model_*.pth"):
+            path.unlink()

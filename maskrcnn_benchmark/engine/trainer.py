@@ -19,7 +19,13 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 
 from .inference import autocast
-from .run_state import MetricsFile, random_states, restore_random_states, seed_everything
+from .run_state import (
+    MetricsFile,
+    random_states,
+    remove_unfinished_checkpoints,
+    restore_random_states,
+    seed_everything,
+)
 
 # SGB logs every 200 iterations; shorter runs log more often.
 LOG_PERIOD = 200
@@ -106,6 +112,7 @@ class Trainer:
         if self.iteration >= last or self._decayed_enough():
             self.logger.info("the run is complete: %d iterations", self.iteration)
             return
+        remove_unfinished_checkpoints(self.cfg.OUTPUT_DIR)
         metrics = MetricsFile(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.iteration)
         writer = _tensorboard(self.cfg.OUTPUT_DIR, self.iteration)
         if validate is not None and solver.PRE_VAL and self.iteration == 0:
