@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
 
 class Matcher:
     """The best ground truth of each prediction, or a negative code where it is not good enough.
@@ -44,3 +46,21 @@ class Matcher:
         best_of_ground_truth = match_quality_matrix.max(dim=1, keepdim=True).values
         chosen = (match_quality_matrix == best_of_ground_truth).any(0)
         matches[chosen] = all_matches[chosen]
+
+
+def take_matched(target: BoxList, matched_idxs: Tensor) -> BoxList:
+    """The ground truth that each prediction is matched to, with the fields of `target` and `matched_idxs`.
+
+    Where there is no match (`matched_idxs` < 0), boxes and fields mean nothing: they are the first ground truth's, or
+    zeros in an image without any.
+    """
+    if len(target) > 0:
+        matched = target[matched_idxs.clamp(min=0)]
+    else:
+        count = len(matched_idxs)
+        matched = BoxList(target.bbox.new_zeros((count, 4)), target.size, target.mode)
+        for name in target.fields():
+            value = target.get_field(name)
+            matched.add_field(name, value.new_zeros((count, *value.shape[1:])))
+    matched.add_field("matched_idxs", matched_idxs)
+    return matched

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.layers import ROIAlign
+from maskrcnn_benchmark.utils.errors import InputError
 
 from .make_layers import make_conv3x3
 from .utils import cat
@@ -58,7 +59,15 @@ class Pooler(nn.Module):
         return torch.cat((cat(images), cat([b.bbox for b in boxes])), dim=1)
 
     def forward(self, x, boxes) -> Tensor:
-        """Feature maps [N, C, H, W] of every level and the boxes of every image to [n, C, *output_size]."""
+        """Feature maps [N, C, H, W] of every level and the boxes of every image to [n, C, *output_size].
+
+        Raises:
+            InputError: there are fewer maps than scales.
+        """
+        if len(x) < len(self.poolers):
+            raise InputError(
+                f"POOLER_SCALES has {len(self.poolers)} levels, but MODEL.BACKBONE.CONV_BODY gives only {len(x)}"
+            )
         rois = self.convert_to_roi_format(boxes)
         if len(self.poolers) == 1:
             return self.poolers[0](x[0], rois)

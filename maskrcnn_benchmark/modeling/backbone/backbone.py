@@ -42,7 +42,7 @@ def build_resnet_fpn_backbone(cfg) -> nn.Sequential:
     fpn = fpn_module.FPN(
         in_channels_list=[in_channels, in_channels * 2, in_channels * 4, in_channels * 8],
         out_channels=out_channels,
-        conv_block=conv_with_kaiming_uniform(cfg.MODEL.FPN.USE_GN, cfg.MODEL.FPN.USE_RELU),
+        conv_block=conv_with_kaiming_uniform(cfg.MODEL.FPN.USE_GN, cfg.MODEL.FPN.USE_RELU, cfg.MODEL.GROUP_NORM),
         top_blocks=fpn_module.LastLevelMaxPool(),
     )
     model = nn.Sequential(OrderedDict(body=resnet.ResNet(cfg), fpn=fpn))

@@ -135,22 +135,53 @@ class BottleneckWithFixedBatchNorm(Bottleneck):
         stride_in_1x1: bool = True,
         stride: int = 1,
         dilation: int = 1,
-        norm_func=FrozenBatchNorm2d,
     ):
         super().__init__(
-            in_channels, bottleneck_channels, out_channels, num_groups, stride_in_1x1, stride, dilation, norm_func
+            in_channels,
+            bottleneck_channels,
+            out_channels,
+            num_groups,
+            stride_in_1x1,
+            stride,
+            dilation,
+            norm_func=FrozenBatchNorm2d,
         )
 
 
-class BottleneckWithGN(BottleneckWithFixedBatchNorm):
-    def __init__(self, *args, norm_func=group_norm, **kwargs):
-        super().__init__(*args, norm_func=norm_func, **kwargs)
+class BottleneckWithGN(Bottleneck):
+    def __init__(
+        self,
+        in_channels: int,
+        bottleneck_channels: int,
+        out_channels: int,
+        num_groups: int = 1,
+        stride_in_1x1: bool = True,
+        stride: int = 1,
+        dilation: int = 1,
+        norm_settings=None,
+    ):
+        super().__init__(
+            in_channels,
+            bottleneck_channels,
+            out_channels,
+            num_groups,
+            stride_in_1x1,
+            stride,
+            dilation,
+            norm_func=partial(group_norm, settings=norm_settings),
+        )
 
 
 _TRANSFORMATION_MODULES = Registry(
     {"BottleneckWithFixedBatchNorm": BottleneckWithFixedBatchNorm, "BottleneckWithGN": BottleneckWithGN}
 )
 _STEM_MODULES = Registry({"StemWithFixedBatchNorm": StemWithFixedBatchNorm, "StemWithGN": StemWithGN})
+
+
+def _transformation(name: str, norm_settings):
+    """The maker of blocks that MODEL.RESNETS.TRANS_FUNC names."""
+    module = lookup(_TRANSFORMATION_MODULES, name, "MODEL.RESNETS.TRANS_FUNC")
+    return partial(module, norm_settings=norm_settings) if module is BottleneckWithGN else module
 
 
 def _make_stage(
@@ -180,13 +211,6 @@ def _make_stage(
     return nn.Sequential(*blocks)
 
 
-def _transformation(cfg):
-    module = lookup(_TRANSFORMATION_MODULES, cfg.MODEL.RESNETS.TRANS_FUNC, "MODEL.RESNETS.TRANS_FUNC")
-    if module is BottleneckWithGN:
-        return partial(module, norm_func=partial(group_norm, settings=cfg.MODEL.GROUP_NORM))
-    return module
-
-
 class ResNet(nn.Module):
     """The body; `forward` returns the stages that MODEL.BACKBONE.CONV_BODY asks for, finest first."""
 
@@ -195,7 +219,7 @@ class ResNet(nn.Module):
         settings = cfg.MODEL.RESNETS
         stage_specs = lookup(_STAGE_SPECS, cfg.MODEL.BACKBONE.CONV_BODY, "MODEL.BACKBONE.CONV_BODY")
         self.stem = lookup(_STEM_MODULES, settings.STEM_FUNC, "MODEL.RESNETS.STEM_FUNC")(cfg)
-        transformation = _transformation(cfg)
+        transformation = _transformation(settings.TRANS_FUNC, cfg.MODEL.GROUP_NORM)
         in_channels = settings.STEM_OUT_CHANNELS
         self.stages: list[str] = []
         self.return_features: dict[str, bool] = {}
@@ -220,10 +244,9 @@ class ResNet(nn.Module):
         self._freeze_backbone(cfg.MODEL.BACKBONE.FREEZE_CONV_BODY_AT)
 
     def _freeze_backbone(self, freeze_at: int) -> None:
-        """The stem (1) and the stages below `freeze_at` (layer 1 is stage 2) do not learn."""
-        for index in range(freeze_at):
-            part = self.stem if index == 0 else self.get_submodule(f"layer{index}")
-            part.requires_grad_(False)
+        """The first `freeze_at` parts do not learn: the stem is the first, `layer1` the second."""
+        for name in ("stem", *self.stages)[:freeze_at]:
+            self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs = []
@@ -236,7 +259,14 @@ class ResNet(nn.Module):
 
 
 class ResNetHead(nn.Module):
-    """Stages that run on pooled regions, such as the fifth in C4 detectors."""
+    """Stages that run on pooled regions, such as the fifth in C4 detectors.
+
+    Args:
+        block_module: name of the blocks, as in MODEL.RESNETS.TRANS_FUNC.
+        stages: StageSpec of each.
+        stride_init: stride of the first stage, where it is not the usual one.
+        norm_settings: the node MODEL.GROUP_NORM, for blocks with group norm.
+    """
 
     def __init__(
         self,
@@ -248,9 +278,10 @@ class ResNetHead(nn.Module):
         stride_init: int | None = None,
         res2_out_channels: int = 256,
         dilation: int = 1,
+        norm_settings=None,
     ):
         super().__init__()
-        block = lookup(_TRANSFORMATION_MODULES, block_module, "MODEL.RESNETS.TRANS_FUNC")
+        block = _transformation(block_module, norm_settings)
         factor = 2 ** (stages[0].index - 1)
         self.out_channels = res2_out_channels * factor
         in_channels = self.out_channels // 2
@@ -258,7 +289,7 @@ class ResNetHead(nn.Module):
         self.stages: list[str] = []
         for stage in stages:
             name = f"layer{stage.index}"
-            first_stride = stride or int(stage.index > 1) + 1
+            first_stride = stride or (2 if stage.index > 1 else 1)
             module = _make_stage(
                 block,
                 in_channels,

@@ -15,7 +15,6 @@ class GeneralizedRCNN(nn.Module):
 
     def __init__(self, cfg):
         super().__init__()
-        self.cfg = cfg.clone()
         self.backbone = build_backbone(cfg)
         self.rpn = build_rpn(cfg, self.backbone.out_channels)
         self.roi_heads = build_roi_heads(cfg, self.backbone.out_channels)
@@ -38,7 +37,4 @@ class GeneralizedRCNN(nn.Module):
         if self.needs_proposals:
             proposals, proposal_losses = self.rpn(images, features, targets)
         _, result, losses = self.roi_heads(features, proposals, targets, logger)
-        if not self.training:
-            return result
-        # the detector learns no more once relations are learnt
-        return losses if self.cfg.MODEL.RELATION_ON else {**losses, **proposal_losses}
+        return {**losses, **proposal_losses} if self.training else result

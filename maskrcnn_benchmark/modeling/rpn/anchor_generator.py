@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import InputError
 
 
 class BufferList(nn.Module):
@@ -34,7 +35,7 @@ class AnchorGenerator(nn.Module):
     """Anchors of all levels.
 
     Args:
-        sizes: side lengths in pixels: one per level, or all of them for a single level.
+        sizes: side lengths in pixels: one (or a tuple of several) per level, or all of them for a single level.
         aspect_ratios: height over width.
         anchor_strides: of each level in pixels.
         straddle_thresh: anchors that leave the image by more are not used in training; negative: all are.
@@ -52,7 +53,10 @@ class AnchorGenerator(nn.Module):
             cell_anchors = [generate_anchors(anchor_strides[0], sizes, aspect_ratios).float()]
         else:
             if len(anchor_strides) != len(sizes):
-                raise RuntimeError("a feature pyramid takes as many anchor sizes as strides")
+                raise InputError(
+                    f"MODEL.RPN.ANCHOR_STRIDE has {len(anchor_strides)} levels and ANCHOR_SIZES has {len(sizes)}: "
+                    "a feature pyramid takes one size, or one group of sizes, for each stride"
+                )
             cell_anchors = [
                 generate_anchors(stride, size if isinstance(size, (tuple, list)) else (size,), aspect_ratios).float()
                 for stride, size in zip(anchor_strides, sizes, strict=True)
@@ -65,7 +69,16 @@ class AnchorGenerator(nn.Module):
         return [len(cell_anchors) for cell_anchors in self.cell_anchors]
 
     def grid_anchors(self, grid_sizes) -> list[Tensor]:
-        """Anchors [H W A, 4] of each level, for maps of (H, W)."""
+        """Anchors [H W A, 4] of each level, for maps of (H, W).
+
+        Raises:
+            InputError: there are more or fewer maps than strides.
+        """
+        if len(grid_sizes) != len(self.strides):
+            raise InputError(
+                f"MODEL.RPN.ANCHOR_STRIDE has {len(self.strides)} levels, but MODEL.BACKBONE.CONV_BODY gives "
+                f"{len(grid_sizes)}: the two must agree"
+            )
         anchors = []
         for (height, width), stride, base in zip(grid_sizes, self.strides, self.cell_anchors, strict=True):
             shift_x = torch.arange(width, dtype=torch.float32, device=base.device) * stride

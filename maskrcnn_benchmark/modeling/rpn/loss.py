@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,42 +11,54 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
-from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.matcher import Matcher, take_matched
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou, cat_boxlist
 
 from .utils import concat_box_prediction_layers
 
 
-def generate_rpn_labels(matched_idxs: Tensor) -> Tensor:
-    """1 for anchors that are matched, else 0."""
-    return matched_idxs >= 0
+def generate_rpn_labels(matched_targets: BoxList) -> Tensor:
+    """Whether each anchor is matched, bool [n], from the ground truth that `match_targets_to_anchors` gives."""
+    return matched_targets.get_field("matched_idxs") >= 0
 
 
 class RPNLossComputation:
-    """Matches anchors to ground truth, draws a sample and compares."""
+    """Matches anchors to ground truth, draws a sample and compares.
 
-    def __init__(self, proposal_matcher: Matcher, fg_bg_sampler, box_coder: BoxCoder, generate_labels_func):
+    Args:
+        generate_labels_func: from matched ground truth to the classes of the anchors [n], 0 for background.
+    """
+
+    def __init__(
+        self,
+        proposal_matcher: Matcher,
+        fg_bg_sampler: BalancedPositiveNegativeSampler,
+        box_coder: BoxCoder,
+        generate_labels_func: Callable[[BoxList], Tensor],
+    ):
         self.proposal_matcher = proposal_matcher
         self.fg_bg_sampler = fg_bg_sampler
         self.box_coder = box_coder
         self.generate_labels_func = generate_labels_func
 
+    def match_targets_to_anchors(self, anchor: BoxList, target: BoxList, copied_fields=()) -> BoxList:
+        """For each anchor its ground truth with `matched_idxs` and these fields of it (`take_matched`)."""
+        matched_idxs = self.proposal_matcher(boxlist_iou(target, anchor))
+        return take_matched(target.copy_with_fields(list(copied_fields)), matched_idxs)
+
     def prepare_targets(self, anchors: list[BoxList], targets: list[BoxList]) -> tuple[list[Tensor], list[Tensor]]:
         """For each image labels float [n] (1 object, 0 background, -1 not used) and offsets [n, 4]."""
         labels, regression_targets = [], []
         for anchor, target in zip(anchors, targets, strict=True):
-            matched = self.proposal_matcher(boxlist_iou(target, anchor))
+            matched = self.match_targets_to_anchors(anchor, target)
+            matched_idxs = matched.get_field("matched_idxs")
             label = self.generate_labels_func(matched).to(torch.float32)
-            label[matched == Matcher.BELOW_LOW_THRESHOLD] = 0
+            label[matched_idxs == Matcher.BELOW_LOW_THRESHOLD] = 0
             label[~anchor.get_field("visibility")] = -1
-            label[matched == Matcher.BETWEEN_THRESHOLDS] = -1
+            label[matched_idxs == Matcher.BETWEEN_THRESHOLDS] = -1
             labels.append(label)
-            if len(target):
-                offsets = self.box_coder.encode(target.bbox[matched.clamp(min=0)], anchor.bbox)
-            else:
-                offsets = torch.zeros_like(anchor.bbox)
-            regression_targets.append(offsets)
+            regression_targets.append(self.box_coder.encode(matched.bbox, anchor.bbox))
         return labels, regression_targets
 
     def __call__(

@@ -34,7 +34,7 @@ class RPNHead(nn.Module):
 
 
 class RPNModule(nn.Module):
-    """Proposals, and in training the losses."""
+    """Proposals, and while the detector is trained the losses."""
 
     def __init__(self, cfg, in_channels: int):
         super().__init__()
@@ -46,9 +46,10 @@ class RPNModule(nn.Module):
         self.box_selector_train = make_rpn_postprocessor(cfg, box_coder, is_train=True)
         self.box_selector_test = make_rpn_postprocessor(cfg, box_coder, is_train=False)
         self.loss_evaluator = make_rpn_loss_evaluator(cfg, box_coder)
+        self.learns = not cfg.MODEL.RELATION_ON  # the detector stays as it is once relations are learnt
 
     def forward(self, images, features, targets=None) -> tuple[list[BoxList], dict[str, Tensor]]:
-        """Proposals of each image with the field `objectness`, and losses by name, none outside of training."""
+        """Proposals of each image with the field `objectness`, and losses by name, while the detector is trained."""
         objectness, box_regression = self.head(features)
         anchors = self.anchor_generator(images, features)
         selector = self.box_selector_train if self.training else self.box_selector_test
@@ -57,7 +58,7 @@ class RPNModule(nn.Module):
             [level.detach().float() for level in box_regression],
         )
         boxes = selector(anchors, *detached, targets)
-        if not self.training:
+        if not (self.training and self.learns):
             return boxes, {}
         loss_objectness, loss_rpn_box_reg = self.loss_evaluator(anchors, objectness, box_regression, targets)
         return boxes, {"loss_objectness": loss_objectness, "loss_rpn_box_reg": loss_rpn_box_reg}

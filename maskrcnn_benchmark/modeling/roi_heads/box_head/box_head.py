@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import InputError
 
 from .inference import make_roi_box_post_processor
 from .loss import make_roi_box_loss_evaluator
@@ -26,7 +27,7 @@ class ROIBoxHead(nn.Module):
     def __init__(self, cfg, in_channels: int):
         super().__init__()
         self.cfg = cfg.clone()
-        self.feature_extractor = make_roi_box_feature_extractor(cfg, in_channels, half_out=cfg.MODEL.ATTRIBUTE_ON)
+        self.feature_extractor = make_roi_box_feature_extractor(cfg, in_channels)
         self.predictor = make_roi_box_predictor(cfg, self.feature_extractor.out_channels)
         self.post_processor = make_roi_box_post_processor(cfg)
         self.loss_evaluator = make_roi_box_loss_evaluator(cfg)
@@ -38,7 +39,10 @@ class ROIBoxHead(nn.Module):
         """Region features, proposals drawn (training) or detections, and losses by name.
 
         In relation models there are no losses here: PredCls and SGCls pass the ground-truth boxes on (SGCls with
-        `predict_logits`), SGDet the detections.
+        `predict_logits`), SGDet the detections, with the labels of what they match where there are targets.
+
+        Raises:
+            InputError: ground-truth boxes are asked for and there are none.
         """
         if self.cfg.MODEL.RELATION_ON:
             return self._objects_for_relations(features, proposals, targets)
@@ -55,17 +59,18 @@ class ROIBoxHead(nn.Module):
     def _objects_for_relations(self, features, proposals, targets):
         head = self.cfg.MODEL.ROI_RELATION_HEAD
         if head.USE_GT_BOX:
+            if targets is None:
+                raise InputError(
+                    "MODEL.ROI_RELATION_HEAD.USE_GT_BOX is True, but the images come without boxes; set it and "
+                    "USE_GT_OBJECT_LABEL to False to detect the objects"
+                )
             proposals = [target.copy_with_fields(["labels", "attributes"]) for target in targets]
-            if head.USE_GT_OBJECT_LABEL:
+            if head.USE_GT_OBJECT_LABEL:  # nothing is left to find out about the objects
                 return None, proposals, {}
             x = self.feature_extractor(features, proposals)
             class_logits, _ = self.predictor(x)
             return x, add_predict_logits(proposals, class_logits), {}
-        if targets is None:  # pictures without annotations
-            for proposal in proposals:
-                proposal.add_field("labels", proposal.bbox.new_zeros(len(proposal)).long())
-                proposal.add_field("attributes", proposal.bbox.new_zeros((len(proposal), 1)).long())
-        else:
+        if targets is not None:
             proposals = self.samp_processor.assign_label_to_proposals(proposals, targets)
         x = self.feature_extractor(features, proposals)
         class_logits, box_regression = self.predictor(x)

@@ -10,16 +10,21 @@ from maskrcnn_benchmark.layers import batched_nms
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
+# Suppression begins with this many of the best candidates for every detection that an image may have.
+_CANDIDATES_PER_DETECTION = 8
+
 
 class PostProcessor(nn.Module):
-    """Decodes, thresholds and suppresses detections, class by class, for all classes at once.
+    """Decodes, thresholds and suppresses detections, each class on its own and all at once.
 
     Args:
         score_thresh: a class must score above it.
-        nms: IoU above which the worse of two boxes of a class goes.
-        post_nms_per_cls_topn: boxes kept of each class.
+        nms: IoU above which the worse of two boxes of a class goes; 0 for no suppression.
+        post_nms_per_cls_topn: boxes kept of each class by suppression.
         nms_filter_duplicates: of the classes of one proposal that survive, keep the best only.
-        detections_per_img: boxes kept of an image.
+        detections_per_img: boxes kept of an image (more, where they tie for the last place); 0 for all.
+        box_coder: decodes the offsets.
+        cls_agnostic_bbox_reg: the offsets are those of background and object, [n, 8].
         save_proposals: as `nms_filter_duplicates`.
     """
 
@@ -46,76 +51,128 @@ class PostProcessor(nn.Module):
     def forward(self, x, boxes: list[BoxList], relation_mode: bool = False) -> tuple[Tensor, list[BoxList]]:
         """Detections of each image with `pred_scores` and `pred_labels`, and the region features that belong to them.
 
+        No gradient flows into the detections.
+
         Args:
-            x: features [n, D], logits [n, O] and offsets [n, 4 O] (or [n, 8]) of all proposals.
+            x: features [n, ...], logits [n, O] and offsets [n, 4 O] (or [n, 8]) of all proposals.
             boxes: proposals of each image.
-            relation_mode: keep `labels`, `attributes` and `predict_logits` of the proposals, and add `boxes_per_cls`
-                [k, O, 4], the box that each class would have.
+            relation_mode: add the fields of `add_important_fields`.
         """
         features, class_logits, box_regression = x
-        scores = F.softmax(class_logits.float(), -1)  # [n, O]
-        offsets = box_regression.float()
+        scores = F.softmax(class_logits.detach().float(), -1)  # [n, O]
+        num_classes = scores.shape[1]
+        offsets = box_regression.detach().float()
         if self.cls_agnostic_bbox_reg:
             offsets = offsets[:, -4:]
         decoded = self.box_coder.decode(offsets, torch.cat([b.bbox for b in boxes]))
-        decoded = decoded.view(len(scores), decoded.shape[1] // 4, 4).expand(-1, scores.shape[1], -1)  # [n, O, 4]
+        if self.cls_agnostic_bbox_reg:
+            decoded = decoded.repeat(1, num_classes)  # [n, 4 O]
 
         counts = [len(b) for b in boxes]
         results, kept_features = [], []
-        for proposals, prob, per_class, feature in zip(
-            boxes, scores.split(counts), decoded.split(counts), features.split(counts), strict=True
+        for i, (per_class, prob, feature) in enumerate(
+            zip(decoded.split(counts), scores.split(counts), features.split(counts), strict=True)
         ):
-            clipped = BoxList(per_class.reshape(-1, 4), proposals.size, mode="xyxy").clip_to_image(remove_empty=False)
-            per_class = clipped.bbox.view(*per_class.shape)
-            index, labels = self.filter_results(per_class, prob)
-            result = BoxList(per_class[index, labels], proposals.size, mode="xyxy")
-            result.add_field("pred_scores", prob[index, labels])
-            result.add_field("pred_labels", labels)
-            if relation_mode:
-                for name in ("labels", "attributes", "predict_logits"):
-                    result.add_field(name, proposals.get_field(name)[index])
-                result.add_field("boxes_per_cls", per_class[index])
-            results.append(result)
-            kept_features.append(feature[index])
+            boxlist = self.prepare_boxlist(per_class, prob, boxes[i].size).clip_to_image(remove_empty=False)
+            detections, orig_inds, boxes_per_cls = self.filter_results(boxlist, num_classes)
+            results.append(self.add_important_fields(i, boxes, orig_inds, detections, boxes_per_cls, relation_mode))
+            kept_features.append(feature[orig_inds])
         return torch.cat(kept_features), results
 
-    def filter_results(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Which boxes [n, O, 4] of which classes are detections, by scores [n, O].
+    def add_important_fields(
+        self,
+        i: int,
+        boxes: list[BoxList],
+        orig_inds: Tensor,
+        boxlist: BoxList,
+        boxes_per_cls: Tensor,
+        relation_mode: bool = False,
+    ) -> BoxList:
+        """What relations need of the i-th image's detections: fields of the proposals `orig_inds`, and other boxes.
+
+        These are `predict_logits`; where the proposals have them, `labels` and `attributes`; and `boxes_per_cls`
+        [k, O, 4], the box that each class would have.
+        """
+        if relation_mode:
+            fields = boxes[i].copy_with_fields(["labels", "attributes", "predict_logits"], skip_missing=True)[orig_inds]
+            for name in fields.fields():
+                boxlist.add_field(name, fields.get_field(name))
+            boxlist.add_field("boxes_per_cls", boxes_per_cls)
+        return boxlist
+
+    def prepare_boxlist(self, boxes: Tensor, scores: Tensor, image_shape: tuple[int, int]) -> BoxList:
+        """Boxes [n, 4 O] and scores [n, O] of an image of (width, height) as n O boxes with `pred_scores`."""
+        boxlist = BoxList(boxes.reshape(-1, 4), image_shape, mode="xyxy")
+        boxlist.add_field("pred_scores", scores.reshape(-1))
+        return boxlist
+
+    def filter_results(self, boxlist: BoxList, num_classes: int) -> tuple[BoxList, Tensor, Tensor]:
+        """Detections among the boxes of all proposals and classes, as `prepare_boxlist` gives them.
 
         Returns:
-            proposals int64 [k] and classes int64 [k]: by proposal if duplicates are filtered, else by class and score.
+            the detections with `pred_scores` and `pred_labels`, by proposal if duplicates are filtered, else by class
+            and score; their proposals int64 [k]; and the boxes of all classes of these [k, O, 4].
         """
-        kept_index, kept_class = self._suppress(boxes, scores)
-        if self.nms_filter_duplicates:
-            surviving = torch.zeros_like(scores)
-            surviving[kept_index, kept_class] = scores[kept_index, kept_class]
-            best, kept_class = surviving.max(1)
-            kept_index = best.nonzero().squeeze(1)
-            kept_class = kept_class[kept_index]
-        if len(kept_index) > self.detections_per_img > 0:
-            chosen = scores[kept_index, kept_class]
-            limit = chosen.topk(self.detections_per_img).values[-1]
-            kept_index, kept_class = kept_index[chosen >= limit], kept_class[chosen >= limit]
-        return kept_index, kept_class
+        boxes = boxlist.bbox.reshape(-1, num_classes, 4)
+        scores = boxlist.get_field("pred_scores").reshape(-1, num_classes)
+        index, label = self._detections(boxes, scores)
+        detections = BoxList(boxes[index, label], boxlist.size, mode="xyxy")
+        detections.add_field("pred_scores", scores[index, label])
+        detections.add_field("pred_labels", label)
+        return detections, index, boxes[index]
 
-    def _suppress(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Pairs (proposal, class) above the threshold that survive suppression, by class, then by score."""
+    def _detections(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs (proposal, class) that are detections, by boxes [n, O, 4] and scores [n, O].
+
+        What becomes of a candidate depends on better ones only. So when the best candidates alone give as many
+        detections as an image may have, the others need not be looked at.
+        """
         foreground = scores > self.score_thresh
         foreground[:, 0] = False
-        index, label = foreground.nonzero(as_tuple=True)
-        score = scores[index, label]
-        if self.nms > 0:
-            keep = batched_nms(boxes[index, label], score, label, self.nms)
-            index, label, score = index[keep], label[keep], score[keep]
-            order = label.argsort(stable=True)
-            index, label = index[order], label[order]
-            if self.post_nms_per_cls_topn > 0:
-                first = torch.searchsorted(label, label)  # where each box's class begins
-                within = torch.arange(len(label), device=label.device) - first < self.post_nms_per_cls_topn
-                index, label = index[within], label[within]
-            return index, label
-        order = label.argsort(stable=True)
-        return index[order], label[order]
+        all_index, all_label = foreground.nonzero(as_tuple=True)
+        all_score = scores[all_index, all_label]
+        limit = self.detections_per_img
+        examined = limit * _CANDIDATES_PER_DETECTION if limit > 0 else len(all_score)
+        while True:
+            index, label, score = all_index, all_label, all_score
+            if examined < len(all_score):
+                best = all_score >= all_score.topk(examined).values[-1]
+                index, label, score = index[best], label[best], score[best]
+            exhausted = len(score) == len(all_score)
+            kept = self._suppress(boxes[index, label], score, label)
+            index, label = index[kept], label[kept]
+            if self.nms_filter_duplicates:
+                index, label = _best_class_of_each(index, label, scores)
+            if exhausted or len(index) >= limit:
+                break
+            examined *= 4
+        if len(index) > limit > 0:
+            score = scores[index, label]
+            chosen = score >= score.topk(limit).values[-1]
+            index, label = index[chosen], label[chosen]
+        return index, label
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+        """Indices of the boxes that survive, int64 [k]: by class, in each the best first."""
+        if self.nms <= 0:
+            return labels.argsort(stable=True)
+        kept = batched_nms(boxes, scores, labels, self.nms)
+        labels = labels[kept]
+        order = labels.argsort(stable=True)
+        if self.post_nms_per_cls_topn > 0:
+            labels = labels[order]
+            rank = torch.arange(len(labels), device=labels.device) - torch.searchsorted(labels, labels)
+            order = order[rank < self.post_nms_per_cls_topn]
+        return kept[order]
+
+
+def _best_class_of_each(index: Tensor, label: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Of pairs (proposal, class), the one with the best of the scores [n, O] for each proposal, in their order."""
+    surviving = torch.zeros_like(scores)
+    surviving[index, label] = scores[index, label]
+    best, label = surviving.max(1)
+    index = best.nonzero().squeeze(1)
+    return index, label[index]
 
 
 def make_roi_box_post_processor(cfg) -> PostProcessor:

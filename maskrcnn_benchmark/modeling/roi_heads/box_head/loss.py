@@ -22,12 +22,13 @@ class FastRCNNLossComputation:
         offsets = cat(box_regression).float()
         labels = cat([p.get_field("labels") for p in proposals]).long()
         targets = cat([p.get_field("regression_targets") for p in proposals])
-        classification_loss = F.cross_entropy(logits, labels)
+        count = max(labels.numel(), 1)  # a batch may have no proposal at all
+        classification_loss = F.cross_entropy(logits, labels, reduction="sum") / count
 
         objects = (labels > 0).nonzero().squeeze(1)
         box = torch.ones_like(labels) if self.cls_agnostic_bbox_reg else labels
         chosen = offsets.view(len(labels), -1, 4)[objects, box[objects]]
-        box_loss = smooth_l1_loss(chosen, targets[objects], beta=1, size_average=False) / labels.numel()
+        box_loss = smooth_l1_loss(chosen, targets[objects], beta=1, size_average=False) / count
         return classification_loss, box_loss
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
-from maskrcnn_benchmark.modeling.matcher import Matcher
+from maskrcnn_benchmark.modeling.matcher import Matcher, take_matched
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
 
@@ -20,33 +20,46 @@ class FastRCNNSampling:
         self.fg_bg_sampler = fg_bg_sampler
         self.box_coder = box_coder
 
-    def _match(self, proposal: BoxList, target: BoxList) -> tuple[Tensor, Tensor, Tensor]:
-        """Matched ground truth int64 [n] (negative: none), its label and attributes (zeros without a match)."""
-        matched = self.proposal_matcher(boxlist_iou(target, proposal))
-        attributes = target.get_field("attributes")
-        if len(target) == 0:
-            return matched, matched.new_zeros(len(matched)), attributes.new_zeros((len(matched), attributes.shape[1]))
-        index = matched.clamp(min=0)
-        labels = target.get_field("labels")[index].to(torch.int64).masked_fill(matched < 0, 0)
-        return matched, labels, attributes[index].to(torch.int64).masked_fill((matched < 0)[:, None], 0)
+    def match_targets_to_proposals(self, proposal: BoxList, target: BoxList) -> BoxList:
+        """For each proposal its ground truth with `labels`, `attributes` and `matched_idxs` (`take_matched`)."""
+        matched_idxs = self.proposal_matcher(boxlist_iou(target, proposal))
+        return take_matched(target.copy_with_fields(["labels", "attributes"]), matched_idxs)
+
+    def _labels_and_attributes(self, matched_targets: BoxList) -> tuple[Tensor, Tensor]:
+        """Labels int64 [n] and attributes int64 [n, A] of what is matched, 0 for nothing."""
+        unmatched = matched_targets.get_field("matched_idxs") < 0
+        labels = matched_targets.get_field("labels").to(torch.int64).masked_fill(unmatched, 0)
+        attributes = matched_targets.get_field("attributes").to(torch.int64).masked_fill(unmatched[:, None], 0)
+        return labels, attributes
+
+    def prepare_targets(
+        self, proposals: list[BoxList], targets: list[BoxList]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """What the proposals of each image are to learn.
+
+        Returns:
+            labels int64 [n] (0 background, -1 between the thresholds: not to be drawn), attributes int64 [n, A],
+            offsets [n, 4], and indices of the ground truth int64 [n] (negative: none).
+        """
+        columns: tuple[list[Tensor], ...] = ([], [], [], [])
+        for proposal, target in zip(proposals, targets, strict=True):
+            matched = self.match_targets_to_proposals(proposal, target)
+            matched_idxs = matched.get_field("matched_idxs")
+            labels, attributes = self._labels_and_attributes(matched)
+            labels = labels.masked_fill(matched_idxs == Matcher.BETWEEN_THRESHOLDS, -1)
+            offsets = self.box_coder.encode(matched.bbox, proposal.bbox)
+            for column, value in zip(columns, (labels, attributes, offsets, matched_idxs), strict=True):
+                column.append(value)
+        return columns
 
     def subsample(self, proposals: list[BoxList], targets: list[BoxList]) -> list[BoxList]:
         """The proposals drawn, with `labels`, `attributes`, `regression_targets` and `matched_idxs`."""
-        all_labels = []
-        for proposal, target in zip(proposals, targets, strict=True):
-            matched, labels, attributes = self._match(proposal, target)
-            # proposals between the thresholds are not drawn
-            labels = labels.masked_fill(matched == Matcher.BETWEEN_THRESHOLDS, -1)
-            if len(target):
-                offsets = self.box_coder.encode(target.bbox[matched.clamp(min=0)], proposal.bbox)
-            else:
-                offsets = torch.zeros_like(proposal.bbox)
-            proposal.add_field("labels", labels)
-            proposal.add_field("attributes", attributes)
-            proposal.add_field("regression_targets", offsets)
-            proposal.add_field("matched_idxs", matched)
-            all_labels.append(labels)
-        positives, negatives = self.fg_bg_sampler(all_labels)
+        names = ("labels", "attributes", "regression_targets", "matched_idxs")
+        columns = self.prepare_targets(proposals, targets)
+        for name, column in zip(names, columns, strict=True):
+            for proposal, value in zip(proposals, column, strict=True):
+                proposal.add_field(name, value)
+        positives, negatives = self.fg_bg_sampler(columns[0])
         return [
             proposal[(positive | negative).nonzero().squeeze(1)]
             for proposal, positive, negative in zip(proposals, positives, negatives, strict=True)
@@ -55,7 +68,7 @@ class FastRCNNSampling:
     def assign_label_to_proposals(self, proposals: list[BoxList], targets: list[BoxList]) -> list[BoxList]:
         """The proposals with `labels` and `attributes` of what they match, 0 for nothing."""
         for proposal, target in zip(proposals, targets, strict=True):
-            _, labels, attributes = self._match(proposal, target)
+            labels, attributes = self._labels_and_attributes(self.match_targets_to_proposals(proposal, target))
             proposal.add_field("labels", labels)
             proposal.add_field("attributes", attributes)
         return proposals
