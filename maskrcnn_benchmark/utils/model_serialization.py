@@ -28,17 +28,20 @@ class LoadingReport:
         """Whether every tensor of the model came from the file."""
         return not self.missing and not self.other_shape
 
+    def shapes(self, part: str = "") -> list[str]:
+        """Those of another shape in a part of the model, in words."""
+        return [f"{name} {here} (file: {there})" for name, (here, there) in self.other_shape.items() if part in name]
+
     def __str__(self) -> str:
-        lines = [
+        text = (
             f"{len(self.matched)} tensors matched, {len(self.missing)} of the model are missing in the file, "
             f"{len(self.unused)} of the file are unused, {len(self.other_shape)} have another shape"
-        ]
-        shapes = [f"{name} {here} (file: {there})" for name, (here, there) in self.other_shape.items()]
-        for what, names in (("missing", self.missing), ("unused", self.unused), ("other shape", shapes)):
+        )
+        for what, names in (("missing", self.missing), ("unused", self.unused), ("other shape", self.shapes())):
             if names:
                 more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-                lines.append(f"  {what}: {', '.join(names[:_NAMES_SHOWN])}{more}")
-        return "\n".join(lines)
+                text += f"; {what}: {', '.join(names[:_NAMES_SHOWN])}{more}"
+        return text
 
 
 def part_of(name: str) -> str:
@@ -128,17 +131,19 @@ def load_state_dict(
         )
     parts = {part_of(name) for name in model_state_dict}
     shared = parts & {part_of(name) for name in loaded}
-    if load_mapping:
-        required = shared | {here for here in load_mapping if any(here in name for name in model_state_dict)}
-    else:
-        required = parts if shared else set()
-    for part in sorted(required):
-        if not any(name.startswith(part + ".") for name in report.matched):
-            raise InputError(
-                f"no tensor of {source} fits the model's {part}: it holds "
-                f"{', '.join(sorted({part_of(name) for name in loaded}))}; is it the right file, and does the "
-                "configuration fit it?"
-            )
+    required = parts if shared and not load_mapping else shared
+    empty = sorted(required - {part_of(name) for name in report.matched})
+    for mapped in load_mapping or {}:
+        if any(mapped in name for name in model_state_dict) and not any(mapped in name for name in report.matched):
+            empty.append(mapped)
+    if empty:
+        shapes = [shape for part in empty for shape in report.shapes(part)]
+        held = ", ".join(sorted({part_of(name) for name in loaded}))
+        raise InputError(
+            f"no tensor of {source} fits the model's {', '.join(empty)}: "
+            + (f"other shape: {', '.join(shapes[:_NAMES_SHOWN])}" if shapes else f"the file holds {held}")
+            + "; is it the right file, and does the configuration fit it?"
+        )
     model.load_state_dict(model_state_dict)
     log = logging.getLogger("maskrcnn_benchmark")
     log.log(logging.WARNING if report.other_shape else logging.INFO, "%s: %s", source, report)

@@ -58,9 +58,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
                 _copy(response, temporary, announced, progress, path.name)
                 _verify(temporary, announced, path.name, url)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise InputError(
-            f"{url} cannot be downloaded ({error}); get the file elsewhere and put it at {path}"
-        ) from error
+        raise InputError(f"{url} cannot be downloaded ({error}); get it elsewhere and put it at {path}") from error
 
 
 def _copy(response, target: Path, announced: int, progress: bool, name: str) -> None:
@@ -78,6 +76,4 @@ def _verify(file: Path, announced: int, name: str, url: str) -> None:
     if expected := _HASH.search(name):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         if not digest.startswith(expected[1]):
-            raise InputError(
-                f"{url} sent a file with the SHA-256 {digest}, expected one that begins with {expected[1]}"
-            )
+            raise InputError(f"{url} sent a file with the SHA-256 {digest}, but its name announces {expected[1]}")

@@ -89,12 +89,15 @@ class RestrictedUnpickler(pickle.Unpickler):
     def load(self) -> Any:
         return self._without_placeholders(super().load(), {})
 
+    def _is_placeholder(self, value: Any) -> bool:
+        return value is self.placeholder or isinstance(value, self.placeholder)
+
     def _without_placeholders(self, value: Any, done: dict[int, Any]) -> Any:
         """Entries of dictionaries that hold a placeholder are dropped; elsewhere None stands for it.
 
         `done` holds by identity what was visited: containers may occur more than once.
         """
-        if value is self.placeholder or isinstance(value, self.placeholder):
+        if self._is_placeholder(value):
             return None
         if not isinstance(value, (dict, list)) and type(value) is not tuple:
             return value
@@ -102,7 +105,7 @@ class RestrictedUnpickler(pickle.Unpickler):
             return done[id(value)]
         done[id(value)] = value
         if isinstance(value, dict):
-            for key in [k for k, v in value.items() if any(isinstance(x, self.placeholder) for x in (k, v))]:
+            for key in [k for k, v in value.items() if self._is_placeholder(k) or self._is_placeholder(v)]:
                 del value[key]
             for key, item in value.items():
                 value[key] = self._without_placeholders(item, done)
