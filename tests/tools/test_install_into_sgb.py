@@ -90,7 +90,7 @@ def test_uninstalled_the_checkout_is_what_it_was(sgb, ending):
     assert b"from . import relclip" in (sgb / REGISTERS).read_bytes().splitlines()[-1]
     run(TOOL, sgb, "--uninstall")
     assert snapshot(sgb) == before
-    assert not (sgb / HEAD / "relclip").exists() and not (sgb / "configs").exists()
+    assert not (sgb / HEAD / "relclip").exists() and not (sgb / "configs" / "relclip").exists()
     assert "0 files removed" in run(TOOL, sgb, "--uninstall")
 
 

@@ -30,7 +30,7 @@ def relclip_node() -> CfgNode:
     node.SCALE_INIT = 1 / 0.07
     node.SCALE_MAX = 100.0
     # tau learns at this multiple of the rate of the other parameters (1.0: the same). See docs/method.md.
-    node.SCALE_LR_FACTOR = 0.01
+    node.SCALE_LR_FACTOR = 0.1
     # Width of the hidden layer between a pair's representation and the embedding space of the text.
     node.PROJECTION_DIM = 512
 

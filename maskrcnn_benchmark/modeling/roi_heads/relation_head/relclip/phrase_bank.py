@@ -95,7 +95,9 @@ class PhraseBank:
             raise RelCLIPError(f"{path}: not an npz file of a phrase bank ({error}).") from error
         for name in ("objects", "predicates", ARRAYS["sp"], ARRAYS["po"]):
             if name not in contents:
-                raise RelCLIPError(f"{path}: a phrase bank needs the array {name!r}; found {', '.join(contents) or 'none'}.")
+                raise RelCLIPError(
+                    f"{path}: a phrase bank needs the array {name!r}; found {', '.join(contents) or 'none'}."
+                )
         objects, predicates = contents["objects"], contents["predicates"]
         arrays = {level: contents[name] for level, name in ARRAYS.items() if name in contents}
         for level, array in arrays.items():
