@@ -188,7 +188,7 @@ def test_a_folder_that_was_moved_and_a_folder_as_path(tmp_path):
     (tmp_path / "old").rename(tmp_path / "new")
     assert tiny(tmp_path / "new").load()["iteration"] == 5
     assert tiny(tmp_path / "elsewhere").load(str(tmp_path / "new"))["iteration"] == 5
-    with pytest.raises(InputError, match="has no last_checkpoint; give the path of a .pth file"):
+    with pytest.raises(InputError, match=r"has no last_checkpoint; give the path of a .pth file"):
         tiny(tmp_path / "elsewhere").load(str(tmp_path))
     (tmp_path / "new" / "model_final.pth").unlink()
     with pytest.raises(InputError, match=r"last_checkpoint names .*model_final\.pth, which does not exist"):
@@ -340,7 +340,7 @@ def test_an_optimizer_of_other_parameters(tmp_path):
     run.save("model", iteration=1)
     data = torch.load(tmp_path / "model.pth", weights_only=True)
     torch.save({**data, "optimizer": fewer.state_dict()}, tmp_path / "model.pth")
-    with pytest.raises(InputError, match="the optimizer state in .* does not fit the parameters to train"):
+    with pytest.raises(InputError, match=r"the optimizer state in .* does not fit the parameters to train"):
         tiny(tmp_path).load()
 
     state = data["optimizer"]

@@ -88,7 +88,7 @@ def test_group_norm_and_detector_blobs_have_names_here():
 
 def test_caffe2_weights_for_another_backbone(tmp_path):
     config = parity_config(extra=["MODEL.BACKBONE.CONV_BODY", "VGG-16"])
-    with pytest.raises(InputError, match="R-50-FPN, R-101-FPN, R-152-FPN, but MODEL.BACKBONE.CONV_BODY is VGG-16"):
+    with pytest.raises(InputError, match=r"R-50-FPN, R-101-FPN, R-152-FPN, but MODEL.BACKBONE.CONV_BODY is VGG-16"):
         c2_model_loading.load_c2_format(config, str(tmp_path / "R-50.pkl"))
 
 
@@ -118,8 +118,7 @@ def torchvision_features(model, x):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("wrapped", [True, False])
-@pytest.mark.parametrize("to_bgr255", [True, False])
+@pytest.mark.parametrize(("to_bgr255", "wrapped"), [(True, False), (False, True)])
 def test_torchvision_weights_give_the_same_features(tmp_path, torchvision_resnet, to_bgr255, wrapped):
     image = torch.rand(1, 3, 64, 96, dtype=torch.float64)  # RGB in 0..1
     mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
