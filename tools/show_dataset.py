@@ -6,7 +6,7 @@ import argparse
 import numpy as np
 
 from maskrcnn_benchmark.config.load import load_config
-from maskrcnn_benchmark.config.paths_catalog import DatasetCatalog
+from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.datasets import VGDataset
 from maskrcnn_benchmark.data.datasets.visual_genome import load_image
 from maskrcnn_benchmark.utils.cli import run
@@ -26,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
 
     config = load_config("", ["DATASETS.DATA_DIR", args.data_dir, "DATASETS.NUM_VAL_IM", args.num_val_im])
-    dataset = VGDataset(**DatasetCatalog.get(args.dataset, config)["args"])
+    dataset = VGDataset(**load_catalog(config).DatasetCatalog.get(args.dataset, config)["args"])
     if not 1 <= args.count <= len(dataset):
         raise InputError(f"--count is {args.count}; {args.dataset} has {len(dataset)} images")
     chosen = np.random.default_rng(args.seed).choice(len(dataset), args.count, replace=False)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 import torch.utils.data
 
-from maskrcnn_benchmark.config.paths_catalog import DatasetCatalog
+from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_labels
@@ -44,7 +44,7 @@ def get_dataset_statistics(cfg) -> dict:
     if len(cfg.DATASETS.TRAIN) != 1:
         raise InputError(f"DATASETS.TRAIN must name one data set to take statistics from, found {cfg.DATASETS.TRAIN}")
     logging.getLogger("maskrcnn_benchmark").info("counting the relations of %s", cfg.DATASETS.TRAIN[0])
-    data = DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)
+    data = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)
     dataset = getattr(D, data["factory"])(**{**data["args"], "custom_eval": False})
     check_class_counts(cfg, dataset)
     return dataset.get_statistics()
@@ -137,7 +137,8 @@ def make_data_loader(
         key = "SOLVER.IMS_PER_BATCH" if is_train else "TEST.IMS_PER_BATCH"
         raise InputError(f"{key} is {images}; it must be a multiple of the number of processes, {world_size}")
     names = {"train": cfg.DATASETS.TRAIN, "val": cfg.DATASETS.VAL, "test": cfg.DATASETS.TEST}[dataset_to_test or mode]
-    datasets = build_dataset(cfg, names, build_transforms(cfg, is_train), DatasetCatalog, is_train)
+    catalog = load_catalog(cfg).DatasetCatalog
+    datasets = build_dataset(cfg, names, build_transforms(cfg, is_train), catalog, is_train)
     if is_train:
         save_labels(datasets, cfg.OUTPUT_DIR)
     loaders = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskrcnn_benchmark.config.paths_catalog import DatasetCatalog
+from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.datasets.visual_genome import load_graphs
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -88,7 +88,8 @@ def training_triplets(cfg) -> np.ndarray:
 
     Kept in OUTPUT_DIR/training_triplets.json and counted again when the data sets or their files change.
     """
-    sources = [DatasetCatalog.get(name, cfg)["args"] for name in cfg.DATASETS.TRAIN]
+    catalog = load_catalog(cfg).DatasetCatalog
+    sources = [catalog.get(name, cfg)["args"] for name in cfg.DATASETS.TRAIN]
     key = [_signature(name, args) for name, args in zip(cfg.DATASETS.TRAIN, sources, strict=True)]
     path = os.path.join(cfg.OUTPUT_DIR, "training_triplets.json")
     if (cached := _read_cache(path, key)) is not None:
