@@ -4,15 +4,14 @@
 
 Sizes are the published ones (features 4096, context 512, for VCTree 1024), all pairs of an image's objects are looked
 at, and everything is made up. Measured is the predictor alone, from the features of objects and pairs on; --features
-adds what those cost, which is the same for every predictor. Each predictor is timed in turn with Motifs, and the
-median of the ratios is printed, so that a machine that others use too disturbs little.
+adds what those cost, which is the same for every predictor. Each predictor is timed in turn with Motifs and the least
+times are compared, so that it matters little whether others use the machine, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -165,10 +164,11 @@ def seconds(job: Callable) -> float:
     return time.perf_counter() - start
 
 
-def median_ratio(job: Callable, reference: Callable, rounds: int) -> float:
-    """Time of one job over that of another, both run in turn; a first round of each is not counted."""
+def ratio(job: Callable, reference: Callable, rounds: int) -> float:
+    """Least time of one job over that of another, both run in turn; a first round of each is not counted."""
     job(), reference()
-    return statistics.median(seconds(job) / seconds(reference) for _ in range(rounds))
+    times = [(seconds(job), seconds(reference)) for _ in range(rounds)]
+    return min(own for own, _ in times) / min(of for _, of in times)
 
 
 def main() -> None:
@@ -189,7 +189,7 @@ def main() -> None:
         configs = {name: make_config(args.task, *spec, bank) for name, spec in PREDICTORS.items()}
         parameters, train, predict = predictor_jobs(configs["Motifs"], batch)
         train(), predict()
-        times = [statistics.median(seconds(job) for _ in range(3)) for job in (train, predict)]
+        times = [min(seconds(job) for _ in range(args.rounds)) for job in (train, predict)]
         print(f"{args.task}, {args.images} images of {args.objects} objects, {torch.get_num_threads()} threads")
         print(f"Motifs: {times[0]:.2f} s a training step, {times[1]:.2f} s a prediction\n")
         print("| | parameters | training step | prediction |")
@@ -200,7 +200,7 @@ def main() -> None:
             jobs["features of objects and pairs"] = (feature_jobs, configs["Motifs"])
         for name, (make_jobs, config) in jobs.items():
             parameters, *own = make_jobs(config, batch)
-            ratios = [median_ratio(job, of, args.rounds) for job, of in zip(own, (train, predict), strict=True)]
+            ratios = [ratio(job, of, args.rounds) for job, of in zip(own, (train, predict), strict=True)]
             print(f"| {name} | {parameters / 1e6:.0f} M | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
 
 
