@@ -21,9 +21,7 @@ def _count(text: str) -> int:
 
 def main() -> None:
     defaults = DatasetSettings()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, metavar="DIR", help="the data set goes to DIR/vg")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything that is drawn")
     for split in ("train", "val", "test"):

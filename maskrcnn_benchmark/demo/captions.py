@@ -121,7 +121,9 @@ def knowledge_base(triplets: list[tuple[str, str, str]], least: int = 2) -> dict
     """
     base: dict[str, dict[str, int]] = {}
     counts = Counter(triplets)
-    for (subject, predicate, object_), count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][2], -item[1])):
+    for (subject, predicate, object_), count in sorted(
+        counts.items(), key=lambda item: (item[0][0], item[0][2], -item[1])
+    ):
         if count >= least:
             base.setdefault(f"{subject}_{object_}", {})[predicate] = count
     return base

@@ -14,10 +14,12 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn_benchmark.demo import captions, drawing, scenes, shapes, vocabulary, world
-from maskrcnn_benchmark.demo.scenes import Scene, SceneSettings, Thing
+from maskrcnn_benchmark.demo import actions, captions, drawing, placements, scenes, shapes, things, vocabulary, world
+from maskrcnn_benchmark.demo.actions import PREDICATES
+from maskrcnn_benchmark.demo.scenes import Scene, SceneSettings
+from maskrcnn_benchmark.demo.things import Thing
 from maskrcnn_benchmark.demo.vocabulary import ATTRIBUTE_NAMES, COLOURS, OBJECT_NAMES
-from maskrcnn_benchmark.demo.world import PREDICATES, World, WorldSettings
+from maskrcnn_benchmark.demo.world import World, WorldSettings
 from maskrcnn_benchmark.utils.errors import InputError
 
 BOX_SCALE = 1024  # the longer side of every image in the units of boxes_1024
@@ -161,7 +163,7 @@ def zero_shot_triplets(rows: _Rows) -> dict[str, list[list[int]]]:
 def _record(settings: DatasetSettings) -> dict:
     """What decides the files: the settings, and the code that draws."""
     code = hashlib.sha256()
-    for module in (vocabulary, world, shapes, scenes, drawing, captions):
+    for module in (vocabulary, actions, world, shapes, things, placements, scenes, drawing, captions):
         code.update(Path(module.__file__).read_bytes())
     code.update(Path(__file__).read_bytes())
     return {"settings": json.loads(json.dumps(asdict(settings))), "code": code.hexdigest()}
@@ -228,7 +230,8 @@ def _write_all(folder: Path, settings: DatasetSettings) -> None:
         image_id = FIRST_IMAGE_ID + len(info)
         drawing.draw_scene(scene, rng).save(folder / "VG_100K" / f"{image_id}.jpg", quality=92)
         rows.add(scene, split)
-        info.append({"image_id": image_id, "width": scene.width, "height": scene.height, "url": "", "coco_id": None, "flickr_id": None})  # fmt: skip
+        size = {"width": scene.width, "height": scene.height}
+        info.append({"image_id": image_id, **size, "url": "", "coco_id": None, "flickr_id": None})
     rows.write(folder / "VG-SGG-with-attri.h5")
     said = captions.web_captions(the_world, settings.seed, settings.captions)
     kinds = zero_shot_triplets(rows)

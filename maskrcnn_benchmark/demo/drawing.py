@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from maskrcnn_benchmark.demo.scenes import Mark, Scene, Thing
+from maskrcnn_benchmark.demo.scenes import Mark, Scene
 from maskrcnn_benchmark.demo.shapes import SHAPES
+from maskrcnn_benchmark.demo.things import Thing
 
 SUPERSAMPLING = 3  # drawn so many times larger, then reduced: smooth edges
 
@@ -86,9 +87,7 @@ class Canvas:
         MARKS[mark.kind](self, mark.subject, mark.object)
 
 
-def _mix(
-    colour: tuple[int, int, int], other: tuple[int, int, int], share: float
-) -> tuple[int, int, int]:
+def _mix(colour: tuple[int, int, int], other: tuple[int, int, int], share: float) -> tuple[int, int, int]:
     return tuple(round(a * (1 - share) + b * share) for a, b in zip(colour, other, strict=True))
 
 

@@ -1,6 +1,6 @@
-"""A small CLIP of the `clip` package's own class, trained on drawn captioned pictures: the demo's stand-in for ViT-B/32.
+"""A small CLIP of the `clip` package's own class, trained on drawn captioned pictures; stands in for ViT-B/32.
 
-    B pictures of a batch, N of the whole set, S pixels a side, T tokens of the longest caption, d embedding width
+B pictures of a batch, N of the whole set, S pixels a side, T tokens of the longest caption, d embedding width
 """
 
 import logging
@@ -17,9 +17,9 @@ from clip.simple_tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskrcnn_benchmark.demo.actions import PREDICATES
 from maskrcnn_benchmark.demo.captions import PARTS, SENTENCES, CaptionedPictures
 from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
-from maskrcnn_benchmark.demo.world import PREDICATES
 
 # Mean and deviation of the colours that CLIP's own preprocessing takes off; tools that use the image tower do the same.
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -102,7 +102,10 @@ def tokenize(sentences: list[str]) -> Tensor:
 
 def normalise_pictures(pictures: Tensor) -> Tensor:
     """uint8 [B, S, S, 3] -> float [B, 3, S, S] as CLIP's image tower takes it."""
-    mean, std = pictures.new_tensor(IMAGE_MEAN, dtype=torch.float32), pictures.new_tensor(IMAGE_STD, dtype=torch.float32)
+    mean, std = (
+        pictures.new_tensor(IMAGE_MEAN, dtype=torch.float32),
+        pictures.new_tensor(IMAGE_STD, dtype=torch.float32),
+    )
     return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
