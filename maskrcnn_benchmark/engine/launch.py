@@ -13,6 +13,7 @@ import torch.distributed as dist
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.miscellaneous import mkdir, save_config
 
@@ -42,9 +43,13 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
         (cfg, distributed, logger). Under torchrun each process gets its own GPU, or shares the CPU.
     """
     cfg = load_config(args.config_file, args.opts)
+    if save and not cfg.OUTPUT_DIR:
+        raise InputError("OUTPUT_DIR is empty; training needs a folder for its checkpoints and log")
+    on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
+    if cfg.DTYPE == "float16" and not on_gpu:
+        raise InputError("DTYPE is float16, which recurrent layers lack on the CPU: set it to bfloat16 or float32")
     distributed = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if distributed:
-        on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
         if on_gpu:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", args.local_rank)))
         dist.init_process_group(backend="nccl" if on_gpu else "gloo", init_method="env://")

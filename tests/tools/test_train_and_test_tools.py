@@ -139,6 +139,8 @@ WRONG = {
     "object count": (["MODEL.ROI_BOX_HEAD.NUM_CLASSES", "150"], "MODEL.ROI_BOX_HEAD.NUM_CLASSES is 150", "151"),
     "no such data": (["DATASETS.DATA_DIR", "/nowhere"], "/nowhere/vg/VG-SGG", "does not exist"),
     "no such data set": (["DATASETS.TRAIN", "('VG_train',)"], "VG_train", "VG_stanford_filtered"),
+    "half precision on the CPU": (["DTYPE", "float16"], "DTYPE is float16", "bfloat16"),
+    "no folder": (["OUTPUT_DIR", ""], "OUTPUT_DIR is empty"),
     "left out": (["MODEL.MASK_ON", "True"], "MODEL.MASK_ON", "False"),
     "detector": (["MODEL.RELATION_ON", "False"], "MODEL.RELATION_ON is False", "detector_pretrain_net.py"),
     "no detector": (["MODEL.PRETRAINED_DETECTOR_CKPT", "/nowhere.pth"], "/nowhere.pth", "does not exist"),
