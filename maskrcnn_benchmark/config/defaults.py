@@ -1,6 +1,10 @@
 """All configuration keys with their defaults.
 
-Names and defaults are those of Scene-Graph-Benchmark.pytorch; the keys that this project adds say so.
+Names and defaults are those of Scene-Graph-Benchmark.pytorch; the keys that this project adds say so. Some of SGB's
+exist only so that its files load, and change nothing here: MODEL.ROI_ATTRIBUTE_HEAD, RESNETS.DEFORMABLE_GROUPS,
+ROI_RELATION_HEAD.REL_PROP, SOLVER.CLIP_NORM (GRAD_NORM_CLIP clips), TEST.EXPECTED_RESULTS and its tolerance,
+TEST.DETECTIONS_PER_IMG (that of ROI_HEADS counts), AMP_VERBOSE. What asks for a part that is left out is refused by
+`load.check_left_out`.
 """
 
 from pathlib import Path
