@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg.sgg_eval import (
+from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import (
     TOP_K,
     hits_at,
     object_agreement,

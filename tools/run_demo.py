@@ -8,14 +8,17 @@ side, each on one thread, wherever neither needs the other. Everything is run by
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,12 +103,41 @@ def demo_steps(output: Path, seed: int) -> list[list[Step]]:
     return rows
 
 
+@contextlib.contextmanager
+def claimed(output: Path, seed: int) -> Iterator[int]:
+    """Keep other runs out of a folder, and results of different seeds apart.
+
+    Yields:
+        A descriptor that the steps inherit: as long as one of them lives, the folder is taken, even where this process
+        was killed before it could end them.
+
+    Raises:
+        InputError: another run is at work there, or the folder belongs to another seed.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with open(output / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another run, or a step that it left behind, is at work in {output}") from None
+        record = output / "demo.json"
+        found = json.loads(record.read_text())["seed"] if record.exists() else seed
+        if found != seed:
+            raise InputError(f"{output} holds the demo of --seed {found}; give another --output for --seed {seed}")
+        with atomic_write(record) as path:
+            path.write_text(json.dumps({"seed": seed}))
+        yield lock.fileno()
+
+
 def _evaluation(folder: Path) -> Path:
     return folder / "inference" / TEST_SET / "evaluation.json"
 
 
-def run_row(steps: Sequence[Step]) -> None:
+def run_row(steps: Sequence[Step], inherited: int) -> None:
     """Run the steps of a row side by side, and print how far they are.
+
+    Args:
+        inherited: a descriptor that the steps hold open, see `claimed`.
 
     Raises:
         InputError: a step failed; its last lines are printed before.
@@ -118,7 +150,14 @@ def run_row(steps: Sequence[Step]) -> None:
         step.log.parent.mkdir(parents=True, exist_ok=True)
         with open(step.log, "a") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            process = subprocess.Popen(step.command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+            process = subprocess.Popen(
+                step.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=ROOT,
+                pass_fds=(inherited,),
+            )
         print(f"{step.name}: started, log in {step.log}", flush=True)
         running.append((step, process, time.monotonic()))
     told = time.monotonic()
@@ -187,8 +226,10 @@ def main() -> None:
     args = parser.parse_args()
     output = Path(args.output).resolve()
     started = time.monotonic()
-    for row in demo_steps(output, args.seed):
-        run_row(row)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the steps too, as Ctrl-C does
+    with claimed(output, args.seed) as inherited:
+        for row in demo_steps(output, args.seed):
+            run_row(row, inherited)
     runs = [report_run(model, output / model.folder, args.seed) for model in MODELS]
     with atomic_write(output / "report.json") as path:
         path.write_text(json.dumps({"runs": runs}, indent=1))

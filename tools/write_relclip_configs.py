@@ -114,8 +114,8 @@ HEADERS = {
     "full": "Labels made by people.",
     "distant": (
         "Labels from a knowledge base.\n"
-        "# The data set at the names below must be the one that tools/distant_label.py wrote: set DATASETS.DATA_DIR to\n"
-        "# its folder (in an SGB checkout: its path in paths_catalog.py)."
+        "# The data set at the names below must be the one that tools/distant_label.py wrote: set DATASETS.DATA_DIR\n"
+        "# to its folder (in an SGB checkout: its path in paths_catalog.py)."
     ),
 }
 

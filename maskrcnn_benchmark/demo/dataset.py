@@ -143,7 +143,7 @@ def zero_shot_triplets(rows: _Rows) -> dict[str, list[list[int]]]:
     """Test triplets (subject class, object class, predicate) that training annotations never show, by kind.
 
     Returns:
-        "seen_pair": the class pair has other relations in training; "unseen_pair": it has none.
+        "seen_pair": the class pair has other relations in training; "new_pair": it has none.
     """
     triplets: dict[int, set[tuple[int, int, int]]] = {code: set() for code in SPLIT_CODES.values()}
     first, last = rows.spans["img_to_first_rel"], rows.spans["img_to_last_rel"]
@@ -156,7 +156,7 @@ def zero_shot_triplets(rows: _Rows) -> dict[str, list[list[int]]]:
     new = sorted(triplets[SPLIT_CODES["test"]] - training)
     return {
         "seen_pair": [list(triplet) for triplet in new if triplet[:2] in pairs],
-        "unseen_pair": [list(triplet) for triplet in new if triplet[:2] not in pairs],
+        "new_pair": [list(triplet) for triplet in new if triplet[:2] not in pairs],
     }
 
 
@@ -239,7 +239,7 @@ def _write_all(folder: Path, settings: DatasetSettings) -> None:
         "VG-SGG-dicts-with-attri.json": _dictionary(rows),
         "image_data.json": info,
         "zeroshot_kinds.json": kinds,
-        "zeroshot_triplets.json": sorted(kinds["seen_pair"] + kinds["unseen_pair"]),
+        "zeroshot_triplets.json": sorted(kinds["seen_pair"] + kinds["new_pair"]),
         "knowledge_base.json": captions.knowledge_base([triplet for triplet, _ in said]),
         RECORD: _record(settings),
     }.items():

@@ -138,7 +138,7 @@ class World:
         """Triplets (subject, predicate, object) that no training annotation can hold.
 
         Returns:
-            "unseen_pair": those of pairs that training shows in no relation; "seen_pair": those that neither this nor
+            "new_pair": those of pairs that training shows in no relation; "seen_pair": those that neither this nor
             any other action of the pair can put into words in training, though the pair has other relations there.
         """
         possible: dict[bool, set[tuple[str, str, str]]] = {True: set(), False: set()}
@@ -148,7 +148,7 @@ class World:
                 possible[self.trainable(name, subject, object_)] |= words
         held = possible[False] - possible[True]
         unseen = {triplet for triplet in held if (triplet[0], triplet[2]) in self.unseen_pairs}
-        return {"unseen_pair": unseen, "seen_pair": held - unseen}
+        return {"new_pair": unseen, "seen_pair": held - unseen}
 
     def _habit(self, action: str, word: str, role: str, name: str) -> float:
         """How much a class in a role sways annotators of an action towards a word (logarithm)."""

@@ -46,6 +46,8 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
     if save and not cfg.OUTPUT_DIR:
         raise InputError("OUTPUT_DIR is empty; training needs a folder for its checkpoints and log")
     on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch finds no GPU: set it to cpu")
     if cfg.DTYPE == "float16" and not on_gpu:
         raise InputError("DTYPE is float16, which recurrent layers lack on the CPU: set it to bfloat16 or float32")
     distributed = int(os.environ.get("WORLD_SIZE", 1)) > 1

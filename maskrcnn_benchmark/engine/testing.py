@@ -6,11 +6,12 @@ import logging
 import os
 
 import torch
+import torch.distributed as dist
 
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
-from maskrcnn_benchmark.utils.comm import all_gather
+from maskrcnn_benchmark.utils.comm import all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .inference import inference
@@ -66,6 +67,9 @@ def run_val_and_test(cfg, model: torch.nn.Module, distributed: bool, logger: log
 
 def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
     model = getattr(model, "module", model)  # a wrapper would expect losses
+    if get_world_size() > 1:
+        for buffer in model.buffers():  # batch norms: every process saw other images, checkpoints hold the main one's
+            dist.broadcast(buffer, src=0)
     values = {
         name: inference(
             cfg,

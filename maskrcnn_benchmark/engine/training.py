@@ -111,7 +111,7 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
         model = nn.parallel.DistributedDataParallel(
             bare,
             device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # no batch norm learns
+            broadcast_buffers=False,  # testing.py shares the statistics of batch norms before they count
             find_unused_parameters=cfg.MODEL.RELATION_ON,
         )
 

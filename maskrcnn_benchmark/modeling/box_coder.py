@@ -36,11 +36,9 @@ class BoxCoder:
 
     def decode(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         """Boxes [n, 4 k] (xyxy) from offsets [n, 4 k], k boxes for each of `boxes` [n, 4]."""
-        centres, sizes = self._centres(boxes.to(rel_codes.dtype))
-        codes = rel_codes.reshape(len(boxes), rel_codes.shape[1] // 4, 4) / rel_codes.new_tensor(
-            self.weights
-        )  # [n, k, 4]
-        centres = codes[..., :2] * sizes[:, None] + centres[:, None]
-        sizes = codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * sizes[:, None]
-        corners = torch.cat((centres - 0.5 * sizes, centres + 0.5 * sizes - TO_REMOVE), dim=-1)
-        return corners.reshape(rel_codes.shape)
+        centres, sizes = (part[:, None] for part in self._centres(boxes.to(rel_codes.dtype)))  # [n, 1, 2]
+        codes = rel_codes.reshape(len(boxes), rel_codes.shape[1] // 4, 4)  # [n, k, 4]
+        codes = codes / codes.new_tensor(self.weights)
+        centres = torch.addcmul(centres, codes[..., :2], sizes)  # [n, k, 2]
+        half = codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * (0.5 * sizes)  # [n, k, 2]
+        return torch.cat((centres - half, centres + half - TO_REMOVE), dim=-1).reshape(rel_codes.shape)

@@ -73,7 +73,7 @@ def test_zero_shot_triplets_are_in_test_and_never_in_training(drawn):
     assert listed == test - training
     pairs = {t[:2] for t in training}
     assert kinds["seen_pair"] == {t for t in listed if t[:2] in pairs}
-    assert kinds["unseen_pair"] == listed - kinds["seen_pair"]
+    assert kinds["new_pair"] == listed - kinds["seen_pair"]
     assert all(kinds.values())
 
 

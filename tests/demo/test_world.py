@@ -70,11 +70,11 @@ def test_flat_draws_reach_rare_actions_more_often(world):
 
 def test_training_never_shows_what_is_held_out(world):
     held = world.held_out_triplets()
-    assert len(held["seen_pair"]) > 100 and len(held["unseen_pair"]) > 100
+    assert len(held["seen_pair"]) > 100 and len(held["new_pair"]) > 100
     shown = facts(world, 8000, training=True, flatness=0.5)
     triplets = {fact.triplet for fact in shown}
     pairs = {(fact.subject, fact.object) for fact in shown}
-    assert not triplets & (held["seen_pair"] | held["unseen_pair"])
+    assert not triplets & (held["seen_pair"] | held["new_pair"])
     assert not pairs & world.unseen_pairs
     # Of pairs that lack one of their actions, the others are shown.
     assert {(s, o) for s, _, o in held["seen_pair"]} & pairs

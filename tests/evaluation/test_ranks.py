@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg import detection_ap, sgg_eval
-from maskrcnn_benchmark.data.datasets.evaluation.vg.sgg_eval import (
+from maskrcnn_benchmark.data.datasets.evaluation.vg import detection_ap, ranks, sgg_eval
+from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import (
     MAX_RANK,
     TOP_K,
     best_relations,
@@ -83,7 +83,7 @@ def test_ranks_give_the_recalls_that_counting_gives(objects, relations, tied):
     for _ in range(6):
         image = random_image(rng, objects, relations, tied)
         agreement = object_agreement(image["jitter"], image["guessed"], image["boxes"], image["classes"])
-        ranks = rank_relations(
+        found = rank_relations(
             image["gt"], image["pairs"], image["scores"], image["obj_scores"], agreement, same_boxes=True
         )
         annotated = {tuple(pair) for pair in image["gt"][:, :2].tolist()}
@@ -95,16 +95,16 @@ def test_ranks_give_the_recalls_that_counting_gives(objects, relations, tied):
         }
         for name, predictions in lists.items():
             for k in (1, 5, *TOP_K):
-                assert set(np.flatnonzero(ranks[name] < k)) == naive_found(image, predictions, k), (name, k)
+                assert set(np.flatnonzero(found[name] < k)) == naive_found(image, predictions, k), (name, k)
 
 
 def test_equal_annotations_count_each_for_itself():
     agreement = np.eye(2, dtype=bool)
     gt = np.array([[0, 1, 2], [0, 1, 2], [0, 1, 1]])
-    ranks = rank_relations(gt, np.array([[0, 1]]), np.array([[0.0, 0.1, 0.9]]), np.ones(2), agreement, same_boxes=True)
-    assert ranks["rank"].tolist() == [0, 0, MAX_RANK]
-    assert ranks["nogc_rank"].tolist() == [0, 0, 1]
-    assert ranks["pair_rank"].tolist() == [0, 0, MAX_RANK]
+    found = rank_relations(gt, np.array([[0, 1]]), np.array([[0.0, 0.1, 0.9]]), np.ones(2), agreement, same_boxes=True)
+    assert found["rank"].tolist() == [0, 0, MAX_RANK]
+    assert found["nogc_rank"].tolist() == [0, 0, 1]
+    assert found["pair_rank"].tolist() == [0, 0, MAX_RANK]
 
 
 def test_no_predictions_and_no_annotations():
@@ -147,7 +147,7 @@ def test_loose_triplets_match_as_in_sgb():
     assert all(index in match for index, match in enumerate(around))
 
 
-@pytest.mark.parametrize("module", [sgg_eval, detection_ap])
+@pytest.mark.parametrize("module", [ranks, detection_ap])
 def test_examples_in_docstrings(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted and not outcome.failed

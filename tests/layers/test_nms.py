@@ -51,14 +51,15 @@ def test_groups_do_not_touch_each_other(n, groups):
     assert batched_nms(boxes, scores, index, 0.4).tolist() == expected
 
 
-def test_many_and_few_boxes_in_a_group_give_the_same(monkeypatch):
+def test_one_call_and_one_per_group_give_the_same(monkeypatch):
     module = sys.modules[batched_nms.__module__]  # the package has the function under the module's name
     boxes, scores, index = sample(300, 4, seed=1)
-    by_pairs_or_not = []
+    scores = (scores * 20).floor()  # with ties
+    results = []
     for limit in (0, 10**9):
-        monkeypatch.setattr(module, "_PAIRS_PER_GROUP", {"cpu": limit})
-        by_pairs_or_not.append(batched_nms(boxes, scores, index, 0.4))
-    assert torch.equal(*by_pairs_or_not)
+        monkeypatch.setattr(module, "_BOXES_PER_CALL", {"cpu": limit})
+        results.append(batched_nms(boxes, scores, index, 0.4))
+    assert torch.equal(*results)
 
 
 def test_a_box_at_the_threshold_stays():

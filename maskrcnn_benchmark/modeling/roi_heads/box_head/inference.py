@@ -140,17 +140,14 @@ class PostProcessor(nn.Module):
                 index, label, score = index[best], label[best], score[best]
             exhausted = len(score) == len(all_score)
             kept = self._suppress(boxes[index, label], score, label)
-            index, label = index[kept], label[kept]
             if self.nms_filter_duplicates:
-                index, label = _best_class_of_each(index, label, scores)
-            if exhausted or len(index) >= limit:
+                kept = kept[_best_of_each(index[kept], score[kept])]
+            if exhausted or len(kept) >= limit:
                 break
-            examined *= 4
-        if len(index) > limit > 0:
-            score = scores[index, label]
-            chosen = score >= score.topk(limit).values[-1]
-            index, label = index[chosen], label[chosen]
-        return index, label
+            examined *= 8
+        if len(kept) > limit > 0:
+            kept = kept[score[kept] >= score[kept].topk(limit).values[-1]]
+        return index[kept], label[kept]
 
     def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """Indices of the boxes that survive, int64 [k]: by class, in each the best first."""
@@ -166,13 +163,12 @@ class PostProcessor(nn.Module):
         return kept[order]
 
 
-def _best_class_of_each(index: Tensor, label: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Of pairs (proposal, class), the one with the best of the scores [n, O] for each proposal, in their order."""
-    surviving = torch.zeros_like(scores)
-    surviving[index, label] = scores[index, label]
-    best, label = surviving.max(1)
-    index = best.nonzero().squeeze(1)
-    return index, label[index]
+def _best_of_each(index: Tensor, scores: Tensor) -> Tensor:
+    """Where each of the proposals in `index` [k] has its best score [k] (the first of several), in their order."""
+    order = scores.argsort(descending=True, stable=True)
+    order = order[index[order].argsort(stable=True)]
+    index = index[order]
+    return order[torch.cat((index.new_ones(1, dtype=torch.bool), index[1:] != index[:-1]))[: len(index)]]
 
 
 def make_roi_box_post_processor(cfg) -> PostProcessor:

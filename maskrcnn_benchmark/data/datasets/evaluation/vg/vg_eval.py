@@ -17,8 +17,8 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
 from .detection_ap import DetectionMeanAP
+from .ranks import TOP_K, grouped_mean, hits_at, mean, object_agreement, rank_relations
 from .sgg_eval import (
-    TOP_K,
     SceneGraphEvaluation,
     SGAccumulateRecall,
     SGMeanRecall,
@@ -28,11 +28,6 @@ from .sgg_eval import (
     SGPairAccuracy,
     SGRecall,
     SGZeroShotRecall,
-    grouped_mean,
-    hits_at,
-    mean,
-    object_agreement,
-    rank_relations,
 )
 from .zero_shot import check_zero_shot_file, load_zero_shot
 

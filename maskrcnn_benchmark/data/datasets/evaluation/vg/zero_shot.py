@@ -15,7 +15,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
-from .sgg_eval import contains_triplets
+from .ranks import contains_triplets
 
 _KEY = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
 _NONE = np.zeros((0, 3), dtype=np.int64)

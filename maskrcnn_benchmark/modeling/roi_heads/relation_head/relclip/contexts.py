@@ -99,6 +99,7 @@ class PairEncoder(nn.Module):
         self.entity_dim = self.pooling_dim if context == "vtranse" else hidden_dim
 
         obj_classes, rel_classes = statistics["obj_classes"], statistics["rel_classes"]
+        self.context_layer: nn.Module
         if context == "vctree":
             self.context_layer = VCTreeLSTMContext(config, obj_classes, rel_classes, statistics, in_channels)
         else:
