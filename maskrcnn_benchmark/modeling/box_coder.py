@@ -34,14 +34,11 @@ class BoxCoder:
         codes = torch.cat(((centres - proposal_centres) / proposal_sizes, (sizes / proposal_sizes).log()), dim=1)
         return codes * codes.new_tensor(self.weights)
 
-    @torch.no_grad()
     def decode(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
-        """Boxes [n, 4 k] (xyxy) from offsets [n, 4 k], k boxes for each of `boxes` [n, 4]; without gradient."""
+        """Boxes [n, 4 k] (xyxy) from offsets [n, 4 k], k boxes for each of `boxes` [n, 4]."""
         centres, sizes = (part[:, None] for part in self._centres(boxes.to(rel_codes.dtype)))  # [n, 1, 2]
-        # in place, for k is the number of classes: memory is what takes time here
-        decoded = rel_codes.reshape(len(boxes), rel_codes.shape[1] // 4, 4) / rel_codes.new_tensor(self.weights)
-        first, second = decoded[..., :2], decoded[..., 2:]  # [n, k, 2]
-        second.clamp_(max=self.bbox_xform_clip).exp_().mul_(sizes)  # width and height
-        first.mul_(sizes).add_(centres).sub_(0.5 * second)  # upper left corner
-        second.add_(first).sub_(TO_REMOVE)  # lower right corner
-        return decoded.reshape(rel_codes.shape)
+        codes = rel_codes.reshape(len(boxes), rel_codes.shape[1] // 4, 4)  # [n, k, 4]
+        codes = codes / codes.new_tensor(self.weights)
+        centres = torch.addcmul(centres, codes[..., :2], sizes)  # [n, k, 2]
+        half = codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * (0.5 * sizes)  # [n, k, 2]
+        return torch.cat((centres - half, centres + half - TO_REMOVE), dim=-1).reshape(rel_codes.shape)

@@ -80,7 +80,9 @@ def test_post_processing_equals_a_loop_over_classes(duplicates, limit):
     boxes = random_boxes(60)[:, None] + torch.randn(60, 7, 4) * 2
     scores = torch.randn(60, 7).mul(2).softmax(1)
     processor = PostProcessor(0.05, 0.3, 9, duplicates, limit)
-    index, label = processor.filter_results(boxes, scores)
+    candidates = boxlist(boxes.reshape(-1, 4), (200, 200), pred_scores=scores.reshape(-1))
+    detections, index, _ = processor.filter_results(candidates, num_classes=7)
+    label = detections.get_field("pred_labels")
     expected = plain_post_processing(boxes, scores, 0.05, 0.3, 9, duplicates, limit)
     assert list(zip(index.tolist(), label.tolist(), strict=True)) == expected
 

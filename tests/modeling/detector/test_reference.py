@@ -121,6 +121,7 @@ def test_published_models_have_the_reference_parameters(name, parity_statistics,
 
 def test_backbone_from_scratch_takes_group_norm_and_narrow_layers():
     extra = ["MODEL.RELATION_ON", False, "MODEL.RESNETS.TRANS_FUNC", "BottleneckWithGN"]
+    extra += ["MODEL.GROUP_NORM.NUM_GROUPS", 4]
     extra += ["MODEL.RESNETS.STEM_FUNC", "StemWithGN", "MODEL.BACKBONE.FREEZE_CONV_BODY_AT", 0]
     model = build_detection_model(parity_config(extra=extra + [HEAD + "USE_GT_BOX", False]))
     assert all(p.requires_grad for p in model.backbone.parameters())
