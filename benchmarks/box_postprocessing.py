@@ -16,41 +16,38 @@ from torch import Tensor
 
 from maskrcnn_benchmark.modeling.roi_heads.box_head.inference import PostProcessor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.boxlist_ops import boxlist_nms, cat_boxlist
+from maskrcnn_benchmark.structures.boxlist_ops import boxlist_nms
 
 # noise of the logits, and by how much that of the object's class is higher
 DETECTORS = {"sure": (1.0, 8.0), "hesitant": (2.0, 5.0), "untrained": (0.3, 0.0)}
 
 
 class LoopedPostProcessor(PostProcessor):
-    """The same with one suppression after the other."""
+    """The same with all boxes decoded, and one suppression after the other."""
 
-    def filter_results(self, boxlist: BoxList, num_classes: int) -> tuple[BoxList, Tensor, Tensor]:
-        boxes = boxlist.bbox.reshape(-1, num_classes, 4)
-        scores = boxlist.get_field("pred_scores").reshape(-1, num_classes)
+    def _detections(self, proposals: BoxList, scores: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        count, num_classes = scores.shape
+        boxes = self._decode(proposals, torch.arange(count), codes)
         survived = torch.zeros_like(scores)
-        of_classes, proposals = [], []
+        index_of_classes, labels = [], []
         for label in range(1, num_classes):
             index = (scores[:, label] > self.score_thresh).nonzero().squeeze(1)
-            candidates = BoxList(boxes[index, label], boxlist.size, mode="xyxy")
+            candidates = BoxList(boxes[index, label], proposals.size, mode="xyxy")
             candidates.add_field("pred_scores", scores[index, label])
             candidates, keep = boxlist_nms(candidates, self.nms, self.post_nms_per_cls_topn, "pred_scores")
-            candidates.add_field("pred_labels", torch.full((len(keep),), label))
             survived[index[keep], label] = candidates.get_field("pred_scores")
-            of_classes.append(candidates)
-            proposals.append(index[keep])
-        detections, index = cat_boxlist(of_classes), torch.cat(proposals)
+            index_of_classes.append(index[keep])
+            labels.append(torch.full((len(keep),), label))
+        index, label = torch.cat(index_of_classes), torch.cat(labels)
         if self.nms_filter_duplicates:
-            best, labels = survived.max(1)
+            best, best_label = survived.max(1)
             index = best.nonzero().squeeze(1)
-            detections = BoxList(boxes[index, labels[index]], boxlist.size, mode="xyxy")
-            detections.add_field("pred_scores", best[index])
-            detections.add_field("pred_labels", labels[index])
-        if len(detections) > self.detections_per_img > 0:
-            found = detections.get_field("pred_scores")
+            label = best_label[index]
+        found = scores[index, label]
+        if len(found) > self.detections_per_img > 0:
             keep = (found >= found.topk(self.detections_per_img).values[-1]).nonzero().squeeze(1)
-            detections, index = detections[keep], index[keep]
-        return detections, index, boxes[index]
+            index, label = index[keep], label[keep]
+        return index, label
 
 
 def make_proposals(count: int, classes: int, noise: float, margin: float) -> tuple[tuple[Tensor, ...], list[BoxList]]:

@@ -79,9 +79,11 @@ def test_post_processing_equals_a_loop_over_classes(duplicates, limit):
     torch.manual_seed(2)
     boxes = random_boxes(60)[:, None] + torch.randn(60, 7, 4) * 2
     scores = torch.randn(60, 7).mul(2).softmax(1)
-    processor = PostProcessor(0.05, 0.3, 9, duplicates, limit)
-    candidates = boxlist(boxes.reshape(-1, 4), (200, 200), pred_scores=scores.reshape(-1))
-    detections, index, _ = processor.filter_results(candidates, num_classes=7)
+    coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
+    proposals = boxlist(random_boxes(60), (200, 200))
+    codes = coder.encode(boxes.reshape(-1, 4), proposals.bbox.repeat_interleave(7, 0)).view(60, 28)
+    processor = PostProcessor(0.05, 0.3, 9, duplicates, limit, coder)
+    index, (detections,) = processor((torch.arange(60), scores.log(), codes), [proposals])
     label = detections.get_field("pred_labels")
     expected = plain_post_processing(boxes, scores, 0.05, 0.3, 9, duplicates, limit)
     assert list(zip(index.tolist(), label.tolist(), strict=True)) == expected

@@ -60,23 +60,22 @@ class PostProcessor(nn.Module):
         """
         features, class_logits, box_regression = x
         scores = F.softmax(class_logits.detach().float(), -1)  # [n, O]
-        num_classes = scores.shape[1]
-        offsets = box_regression.detach().float()
+        offsets = box_regression.detach().float().reshape(len(scores), box_regression.shape[1] // 4, 4)
         if self.cls_agnostic_bbox_reg:
-            offsets = offsets[:, -4:]
-        decoded = self.box_coder.decode(offsets, torch.cat([b.bbox for b in boxes]))
-        if self.cls_agnostic_bbox_reg:
-            decoded = decoded.repeat(1, num_classes)  # [n, 4 O]
+            offsets = offsets[:, -1:].expand(-1, scores.shape[1], -1)  # [n, O, 4]
 
         counts = [len(b) for b in boxes]
         results, kept_features = [], []
-        for i, (per_class, prob, feature) in enumerate(
-            zip(decoded.split(counts), scores.split(counts), features.split(counts), strict=True)
+        for i, (prob, codes, feature) in enumerate(
+            zip(scores.split(counts), offsets.split(counts), features.split(counts), strict=True)
         ):
-            boxlist = self.prepare_boxlist(per_class, prob, boxes[i].size).clip_to_image(remove_empty=False)
-            detections, orig_inds, boxes_per_cls = self.filter_results(boxlist, num_classes)
-            results.append(self.add_important_fields(i, boxes, orig_inds, detections, boxes_per_cls, relation_mode))
-            kept_features.append(feature[orig_inds])
+            index, label = self._detections(boxes[i], prob, codes)
+            result = BoxList(self._decode(boxes[i], index, codes[index, label]), boxes[i].size, mode="xyxy")
+            result.add_field("pred_scores", prob[index, label])
+            result.add_field("pred_labels", label)
+            boxes_per_cls = self._decode(boxes[i], index, codes[index])
+            results.append(self.add_important_fields(i, boxes, index, result, boxes_per_cls, relation_mode))
+            kept_features.append(feature[index])
         return torch.cat(kept_features), results
 
     def add_important_fields(
@@ -100,32 +99,20 @@ class PostProcessor(nn.Module):
             boxlist.add_field("boxes_per_cls", boxes_per_cls)
         return boxlist
 
-    def prepare_boxlist(self, boxes: Tensor, scores: Tensor, image_shape: tuple[int, int]) -> BoxList:
-        """Boxes [n, 4 O] and scores [n, O] of an image of (width, height) as n O boxes with `pred_scores`."""
-        boxlist = BoxList(boxes.reshape(-1, 4), image_shape, mode="xyxy")
-        boxlist.add_field("pred_scores", scores.reshape(-1))
-        return boxlist
+    def _decode(self, proposals: BoxList, index: Tensor, codes: Tensor) -> Tensor:
+        """Boxes inside the image from the offsets [k, 4] or [k, O, 4] of the proposals `index` [k]."""
+        decoded = self.box_coder.decode(codes.flatten(1), proposals.bbox[index])
+        boxes = BoxList(decoded.view(-1, 4), proposals.size, mode="xyxy").clip_to_image(remove_empty=False)
+        return boxes.bbox.view(codes.shape)
 
-    def filter_results(self, boxlist: BoxList, num_classes: int) -> tuple[BoxList, Tensor, Tensor]:
-        """Detections among the boxes of all proposals and classes, as `prepare_boxlist` gives them.
+    def _detections(self, proposals: BoxList, scores: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Which classes of which proposals are detections, by scores [n, O] and offsets [n, O, 4].
+
+        What becomes of a candidate depends on better ones only. So where the best candidates alone give as many
+        detections as an image may have, the others need not be looked at, nor decoded.
 
         Returns:
-            the detections with `pred_scores` and `pred_labels`, by proposal if duplicates are filtered, else by class
-            and score; their proposals int64 [k]; and the boxes of all classes of these [k, O, 4].
-        """
-        boxes = boxlist.bbox.reshape(-1, num_classes, 4)
-        scores = boxlist.get_field("pred_scores").reshape(-1, num_classes)
-        index, label = self._detections(boxes, scores)
-        detections = BoxList(boxes[index, label], boxlist.size, mode="xyxy")
-        detections.add_field("pred_scores", scores[index, label])
-        detections.add_field("pred_labels", label)
-        return detections, index, boxes[index]
-
-    def _detections(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Pairs (proposal, class) that are detections, by boxes [n, O, 4] and scores [n, O].
-
-        What becomes of a candidate depends on better ones only. So when the best candidates alone give as many
-        detections as an image may have, the others need not be looked at.
+            proposals int64 [k] and classes int64 [k]: by proposal if duplicates are filtered, else by class and score.
         """
         foreground = scores > self.score_thresh
         foreground[:, 0] = False
@@ -136,13 +123,12 @@ class PostProcessor(nn.Module):
         while True:
             index, label, score = all_index, all_label, all_score
             if examined < len(all_score):
-                best = all_score >= all_score.topk(examined).values[-1]
+                best = (all_score >= all_score.topk(examined).values[-1]).nonzero().squeeze(1)
                 index, label, score = index[best], label[best], score[best]
-            exhausted = len(score) == len(all_score)
-            kept = self._suppress(boxes[index, label], score, label)
+            kept = self._suppress(self._decode(proposals, index, codes[index, label]), score, label)
             if self.nms_filter_duplicates:
                 kept = kept[_best_of_each(index[kept], score[kept])]
-            if exhausted or len(kept) >= limit:
+            if len(kept) >= limit or len(score) == len(all_score):
                 break
             examined *= 8
         if len(kept) > limit > 0:
