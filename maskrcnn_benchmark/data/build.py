@@ -115,6 +115,17 @@ def make_batch_data_sampler(
     return samplers.IterationBasedBatchSampler(batch_sampler, num_iters, start_iter)
 
 
+class DataLoader(torch.utils.data.DataLoader):
+    """A loader that raises an `InputError` of a worker as it was, one sentence without the worker's traceback."""
+
+    def __iter__(self):
+        try:
+            yield from super().__iter__()
+        except InputError as error:
+            # PyTorch puts the worker's traceback, which ends with "InputError: <message>", in place of the message
+            raise InputError(str(error).rpartition(f"{InputError.__name__}: ")[2].rstrip()) from error
+
+
 def make_data_loader(
     cfg, mode: str = "train", is_distributed: bool = False, start_iter: int = 0, dataset_to_test: str | None = None
 ):
@@ -128,8 +139,9 @@ def make_data_loader(
         start_iter: first iteration of a resumed training.
         dataset_to_test: `train`, `val`, `test` or None: which split's data sets to evaluate on in the mode `test`.
     """
-    if mode not in ("train", "val", "test"):
-        raise ValueError(f"mode must be train, val or test, found {mode!r}")
+    for name, value in (("mode", mode), ("dataset_to_test", dataset_to_test or mode)):
+        if value not in ("train", "val", "test"):
+            raise ValueError(f"{name} must be train, val or test, found {value!r}")
     is_train = mode == "train"
     images = cfg.SOLVER.IMS_PER_BATCH if is_train else cfg.TEST.IMS_PER_BATCH
     world_size = get_world_size()
@@ -155,7 +167,7 @@ def make_data_loader(
             dataset = samplers.SeededDataset(dataset)
             batch_sampler = samplers.SeededBatchSampler(batch_sampler, start_iter)
         loaders.append(
-            torch.utils.data.DataLoader(
+            DataLoader(
                 dataset,
                 num_workers=cfg.DATALOADER.NUM_WORKERS,
                 batch_sampler=batch_sampler,

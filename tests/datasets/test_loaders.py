@@ -1,12 +1,14 @@
 """Batches depend on the seed and the iteration, on nothing else."""
 
+import shutil
+
 import pytest
 import torch
 from support import PARITY, parity_config
 
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.build import check_class_counts, get_dataset_statistics, use_statistics
-from maskrcnn_benchmark.data.samplers import GroupedBatchSampler, IterationBasedBatchSampler
+from maskrcnn_benchmark.data.samplers import DistributedSampler, GroupedBatchSampler, IterationBasedBatchSampler
 from maskrcnn_benchmark.utils.errors import InputError
 
 VG = "VG_stanford_filtered_with_attribute_"
@@ -47,12 +49,21 @@ def test_batches_do_not_depend_on_workers_nor_on_resuming(config):
 
 
 def test_loading_leaves_the_random_state_of_the_caller(config):
-    loader = iter(make_data_loader(config, "train"))
+    dataset = make_data_loader(config, "train").dataset
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    dataset = loader._dataset
     dataset[0, 123]
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_image_is_one_sentence_from_any_process(config, tmp_path, workers):
+    shutil.copytree(PARITY / "vg", tmp_path / "vg")
+    for path in (tmp_path / "vg" / "VG_100K").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    config.merge_from_list(["DATASETS.DATA_DIR", str(tmp_path), "DATALOADER.NUM_WORKERS", workers])
+    with pytest.raises(InputError, match=r"^image .*jpg cannot be read: [^\n]*$"):
+        next(iter(make_data_loader(config, "train")))
 
 
 def test_epochs_differ_and_cover_all_images(config):
@@ -61,6 +72,44 @@ def test_epochs_differ_and_cover_all_images(config):
     size = len(set(order))
     assert sorted(order[:size]) == list(range(size))
     assert order[:size] != order[size : 2 * size]
+
+
+def test_another_split_can_be_evaluated(config):
+    assert make_data_loader(config, "test", dataset_to_test="val")[0].dataset.split == "val"
+    with pytest.raises(ValueError, match="dataset_to_test must be train, val or test"):
+        make_data_loader(config, "test", dataset_to_test="validation")
+
+
+def test_several_data_sets_follow_each_other_in_training(config):
+    one = make_data_loader(config, "train").dataset
+    config.merge_from_list(["DATASETS.TRAIN", (VG + "train", VG + "test")])
+    both = make_data_loader(config, "train").dataset
+    assert len(both) == len(one) + len(make_data_loader(config, "test")[0].dataset)
+    assert both.get_img_info(len(one)) == both.datasets[1].get_img_info(0)
+    assert both.ind_to_classes == one.ind_to_classes
+    with pytest.raises(InputError, match=r"DATASETS\.TRAIN must name one data set"):
+        get_dataset_statistics(config)
+
+
+def test_processes_get_different_parts_of_one_permutation():
+    parts = [DistributedSampler(range(10), 2, rank) for rank in (0, 1)]
+    assert sorted(parts[0]) != sorted(parts[1])
+    assert sorted([*parts[0], *parts[1]]) == list(range(10))
+    first = list(parts[0])
+    parts[0].set_epoch(1)
+    assert list(parts[0]) != first
+
+
+def test_batch_that_does_not_divide_among_processes_is_refused(config, monkeypatch):
+    monkeypatch.setattr("maskrcnn_benchmark.data.build.get_world_size", lambda: 3)
+    with pytest.raises(InputError, match=r"SOLVER\.IMS_PER_BATCH is 4.*processes, 3"):
+        make_data_loader(config, "train")
+
+
+def test_no_data_set_is_named(config):
+    config.merge_from_list(["DATASETS.TEST", ()])
+    with pytest.raises(InputError, match=r"DATASETS\.TEST names no data set"):
+        make_data_loader(config, "test")
 
 
 def test_evaluation_visits_every_image_once(config):

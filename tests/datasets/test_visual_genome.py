@@ -14,9 +14,9 @@ from support import PARITY, vg_dataset
 from maskrcnn_benchmark.data.datasets.visual_genome import (
     VGDataset,
     box_filter,
+    correct_img_info,
     draw_predicates,
     get_VG_statistics,
-    load_image,
 )
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -77,6 +77,22 @@ def test_statistics_equal_a_plain_loop():
     np.testing.assert_array_equal(bg_matrix, bg_plain)
 
 
+def test_statistics_do_not_depend_on_how_images_are_grouped(monkeypatch):
+    dataset = vg_dataset("train")
+    args = (dataset.img_dir, dataset.roidb_file, dataset.dict_file, dataset.image_file)
+    whole = get_VG_statistics(*args, num_val_im=10)
+    monkeypatch.setattr("maskrcnn_benchmark.data.datasets.visual_genome._PAIRS_AT_A_TIME", 50)
+    for one, other in zip(whole, get_VG_statistics(*args, num_val_im=10), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_all_pairs_count_as_background_where_overlap_does_not_matter():
+    dataset = vg_dataset("train")
+    args = (dataset.img_dir, dataset.roidb_file, dataset.dict_file, dataset.image_file)
+    _, background = get_VG_statistics(*args, must_overlap=False, num_val_im=10)
+    assert background.sum() == sum(len(boxes) * (len(boxes) - 1) for boxes in dataset.gt_boxes)
+
+
 def test_box_filter_takes_all_pairs_where_none_overlap():
     apart = np.array([[0, 0, 4, 4], [10, 10, 14, 14]])
     assert box_filter(apart, must_overlap=True).tolist() == [[0, 1], [1, 0]]
@@ -99,6 +115,80 @@ def test_a_pair_without_any_weight_is_left_out():
     relations = np.array([[0, 1, 5], [1, 0, 6]])
     assert draw_predicates(relations, np.array([0.0, 2.0])).tolist() == [[1, 0, 6]]
     assert len(draw_predicates(relations[:0])) == 0
+
+
+def test_one_object_has_no_pairs():
+    alone = np.array([[0, 0, 4, 4]])
+    assert box_filter(alone).shape == box_filter(alone, must_overlap=True).shape == (0, 2)
+    dataset = vg_dataset("test", filter_empty_rels=False)
+    dataset.gt_boxes[0], dataset.gt_classes[0] = dataset.gt_boxes[0][:1], dataset.gt_classes[0][:1]
+    dataset.gt_attributes[0], dataset.relationships[0] = dataset.gt_attributes[0][:1], dataset.relationships[0][:0]
+    target = dataset.get_groundtruth(0)
+    assert len(target) == 1 and target.get_field("relation").tolist() == [[0]]
+
+
+def test_weights_of_the_h5_decide_what_is_drawn(files):
+    """A pair with two predicates of weights 1 and 3, and a pair whose only weight is 0."""
+    with h5py.File(files["roidb_file"], "r+") as h5:
+        image = np.flatnonzero((h5["split"][:] == 0) & (h5["img_to_last_rel"][:] - h5["img_to_first_rel"][:] >= 2))[-1]
+        first = h5["img_to_first_rel"][image]
+        box, last_box = h5["img_to_first_box"][image], h5["img_to_last_box"][image]
+        h5["boxes_1024"][box : last_box + 1] = [100, 100, 50, 50]
+        h5["relationships"][first : first + 3] = [[box, box + 1], [box, box + 1], [box + 1, box]]
+        h5["predicates"][first : first + 3] = [[4], [9], [2]]
+        weights = np.ones(len(h5["predicates"]))
+        weights[first : first + 3] = [1, 3, 0]
+        h5["predicate_weights"] = weights
+    dataset = open_dataset(files)
+    index = np.flatnonzero(dataset.split_mask).tolist().index(image)
+    np.random.seed(1)
+    drawn = [dataset.get_groundtruth(index).get_field("relation") for _ in range(600)]
+    assert abs(np.mean([relation[0, 1] == 9 for relation in drawn]) - 0.75) < 0.06
+    assert {int(relation[0, 1]) for relation in drawn} == {4, 9}
+    assert all(relation[1, 0] == 0 for relation in drawn)
+
+
+def test_mirrored_boxes_follow_the_mirrored_image():
+    dataset = vg_dataset("train", flip_aug=True, filter_duplicate_rels=False)
+    plain, mirrored = dataset.get_groundtruth(0, evaluation=True), dataset.get_groundtruth(0, True, flip_img=True)
+    width = dataset.get_img_info(0)["width"]
+    torch.testing.assert_close(mirrored.bbox[:, 0], (width - plain.bbox[:, 2]).clamp(0, width - 1))
+    random.seed(0)
+    images = [np.asarray(dataset[0][0]) for _ in range(12)]
+    mirror = [np.array_equal(images[0][:, ::-1], image) for image in images]
+    assert any(mirror) and not all(mirror)
+
+
+def test_custom_images_are_those_of_a_folder_or_of_a_list(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name, size in (("b.png", (30, 20)), ("a.jpg", (10, 40))):
+        Image.new("RGB", size).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    dataset = vg_dataset("test", custom_eval=True, custom_path=str(folder))
+    assert [path.rsplit("/", 1)[-1] for path in dataset.custom_files] == ["a.jpg", "b.png"]
+    assert dataset.get_img_info(1) == {"width": 30, "height": 20}
+    image, target, index = dataset[0]
+    assert image.size == (10, 40) and target.tolist() == [-1] and index == 0
+    (tmp_path / "list.json").write_text(json.dumps([str(folder / "b.png")]))
+    assert len(vg_dataset("test", custom_eval=True, custom_path=str(tmp_path / "list.json"))) == 1
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InputError, match="CUSTUM_PATH"):
+            vg_dataset("test", custom_eval=True, custom_path=str(path))
+
+
+def test_sizes_in_the_list_of_images_can_be_corrected(files):
+    infos = json.loads(files["image_file"].read_text())
+    right = [(info["width"], info["height"]) for info in infos]
+    infos[3]["width"] += 7
+    files["image_file"].write_text(json.dumps(infos))
+    dataset = open_dataset(files, "train", filter_empty_rels=False, filter_non_overlap=False)
+    with pytest.raises(InputError, match="--correct-sizes"):
+        [dataset[i] for i in range(len(dataset))] + [
+            open_dataset(files, "val", filter_empty_rels=False)[i] for i in range(10)
+        ]
+    assert correct_img_info(str(files["img_dir"]), str(files["image_file"])) == 1
+    assert [(i["width"], i["height"]) for i in json.loads(files["image_file"].read_text())] == right
 
 
 def test_image_without_relations_has_an_empty_relation_map():
@@ -184,6 +274,42 @@ def test_predicate_that_the_dictionary_lacks_is_refused(files):
         open_dataset(files)
 
 
+@pytest.mark.parametrize(
+    ("array", "rows", "value", "message"),
+    [
+        ("boxes_1024", slice(3, 5), [9, 9, 0, 5], r"boxes of no extent.*\(2, the first is number 3\)"),
+        ("img_to_last_box", 0, 10**6, "img_to_first_box and img_to_last_box are no rows of the file"),
+        ("img_to_last_rel", slice(0, 9), -1, "img_to_first_rel and img_to_last_rel are no rows"),
+        ("relationships", slice(0, 4), [[0, 10**6]] * 4, "point to boxes of another image"),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(files, array, rows, value, message):
+    with h5py.File(files["roidb_file"], "r+") as h5:
+        h5[array][rows] = value
+    with pytest.raises(InputError, match=rf"VG-SGG-with-attri\.h5 is damaged: .*{message}"):
+        open_dataset(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("predicates", lambda a: a[:-3], r"predicates has the shape \[\d+, 1\], expected"),
+        ("labels", lambda a: a[:, 0], r"labels has the shape \[\d+\], expected \[\d+, 1\]"),
+        ("relationships", lambda a: a.astype(float), "relationships holds float64, expected whole numbers"),
+        ("predicate_weights", lambda a: -np.ones(len(a)), "predicate_weights that are negative"),
+        ("predicate_weights", lambda a: np.ones(3), r"predicate_weights has the shape \[3\]"),
+    ],
+)
+def test_arrays_of_another_shape_or_kind_are_refused(files, name, change, message):
+    with h5py.File(files["roidb_file"], "r+") as h5:
+        values = change(h5[name if name in h5 else "predicates"][:])
+        if name in h5:
+            del h5[name]
+        h5[name] = values
+    with pytest.raises(InputError, match=message):
+        open_dataset(files)
+
+
 def test_split_without_images_is_refused(files):
     with h5py.File(files["roidb_file"], "r+") as h5:
         h5["split"][:] = 0
@@ -201,16 +327,3 @@ def test_marked_validation_images_win_over_their_number(files):
     has_boxes = int((h5py.File(files["roidb_file"])["img_to_first_box"][:][split == 0] >= 0).sum())
     assert len(train) == has_boxes
     assert 0 < len(val) <= 4
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_images_of_every_mode_become_rgb(tmp_path, mode):
-    path = tmp_path / "picture.tif"
-    if mode == "I;16":
-        Image.fromarray(np.full((4, 6), 32896, dtype=np.uint16)).save(path)
-    else:
-        Image.new(mode, (6, 4)).save(path)
-    image = load_image(str(path))
-    assert image.mode == "RGB" and image.size == (6, 4)
-    if mode == "I;16":
-        assert np.asarray(image).max() == 128

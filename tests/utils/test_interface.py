@@ -1,4 +1,4 @@
-"""SGB's names and arguments of configuration, structures, layers, solver and helpers, for code that plugs into it."""
+"""SGB's names and arguments outside the models and evaluators, for code that plugs into it."""
 
 import importlib
 import inspect
@@ -8,9 +8,14 @@ import pytest
 from support import PARITY
 
 INTERFACE = json.loads((PARITY / "sgb_interface.json").read_text())
-AREAS = ("config", "structures", "layers", "solver", "utils")
-# Deformable convolution, RetinaNet's loss, region pooling that nothing of SGB uses, masks, the compiled extension.
+AREAS = ("config", "structures", "layers", "solver", "utils", "data")
+# Deformable convolution, RetinaNet's loss, region pooling that nothing of SGB uses, masks, the compiled extension, box
+# augmentation at test time, attributes as a target; the evaluators, which here count from ranks.
 LEFT_OUT = {
+    "maskrcnn_benchmark.data.collate_batch.BBoxAugCollator",
+    "maskrcnn_benchmark.data.datasets.evaluation.vg",
+    "maskrcnn_benchmark.data.datasets.evaluation.vg.sgg_eval",
+    "maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval.generate_attributes_target",
     "maskrcnn_benchmark.layers._utils",
     "maskrcnn_benchmark.layers.roi_pool",
     "maskrcnn_benchmark.layers.sigmoid_focal_loss",

@@ -6,25 +6,29 @@ import json
 import os
 import random
 
-import h5py
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_write
 
-BOX_SCALE = 1024  # the longer side of every image in the h5's boxes
+from .images import image_size, load_image
+from .vg_format import (
+    BOX_SCALE,
+    SPLIT_CODES,
+    WHERE,
+    by_image,
+    load_image_filenames,
+    load_info,
+    overlap_areas,
+    ranges,
+    read_graphs,
+    read_json,
+)
 
-_WHERE = "docs/datasets.md says where to get the files and where each goes"
-# Visual Genome lists 108,077 images; these four are damaged and have no place in the h5.
-_VG_IMAGES = 108077
-_VG_DAMAGED = {1592, 1722, 4616, 4617}
-_SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
-_H5_ARRAYS = (
-    "labels", "attributes", f"boxes_{BOX_SCALE}", "img_to_first_box", "img_to_last_box",
-    "img_to_first_rel", "img_to_last_rel", "relationships", "predicates", "split",
-)  # fmt: skip
+_PAIRS_AT_A_TIME = 1_000_000  # boxes of so many pairs are compared at once, which bounds the memory
 
 
 class VGDataset(torch.utils.data.Dataset):
@@ -71,7 +75,7 @@ class VGDataset(torch.utils.data.Dataset):
         custom_eval: bool = False,
         custom_path: str = "",
     ):
-        if split not in _SPLIT_CODES:
+        if split not in SPLIT_CODES:
             raise InputError(f"split must be train, val or test, found {split}")
         self.split = split
         self.img_dir = img_dir
@@ -90,11 +94,15 @@ class VGDataset(torch.utils.data.Dataset):
         if custom_eval:
             self.get_custom_imgs(custom_path)
             return
-        graphs = _read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, self.filter_non_overlap)
-        self.split_mask, self.gt_boxes, self.gt_classes, self.gt_attributes, self.relationships, self.weights = graphs
-        _check_labels(roidb_file, dict_file, self.gt_classes, len(self.ind_to_classes), "object class")
-        predicates = [relations[:, 2] for relations in self.relationships]
-        _check_labels(roidb_file, dict_file, predicates, len(self.ind_to_predicates), "predicate")
+        graphs = read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, self.filter_non_overlap)
+        _check_labels(roidb_file, dict_file, graphs.labels, len(self.ind_to_classes), "object class")
+        _check_labels(roidb_file, dict_file, graphs.relations[:, 2], len(self.ind_to_predicates), "predicate")
+        self.split_mask = graphs.mask
+        self.gt_boxes = by_image(graphs.boxes, graphs.num_boxes)
+        self.gt_classes = by_image(graphs.labels, graphs.num_boxes)
+        self.gt_attributes = by_image(graphs.attributes, graphs.num_boxes)
+        self.relationships = by_image(graphs.relations, graphs.num_relations)
+        self.weights = None if graphs.weights is None else by_image(graphs.weights, graphs.num_relations)
         if not self.gt_boxes:
             raise InputError(
                 f"the {split} split of {roidb_file} has no image left (DATASETS.NUM_VAL_IM is {num_val_im}; "
@@ -120,7 +128,7 @@ class VGDataset(torch.utils.data.Dataset):
             if image.size != (info["width"], info["height"]):
                 raise InputError(
                     f"image {self.filenames[index]} is {image.size[0]} x {image.size[1]} pixels, but {self.image_file} "
-                    f"says {info['width']} x {info['height']}; correct_img_info() mends the list"
+                    f"says {info['width']} x {info['height']}; tools/validate_dataset.py --correct-sizes mends the list"
                 )
             flip = self.flip_aug and self.split == "train" and random.random() > 0.5
             target = self.get_groundtruth(index, flip_img=flip)
@@ -139,7 +147,7 @@ class VGDataset(torch.utils.data.Dataset):
             files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
             files = [name for name in files if os.path.splitext(name)[1].lower() in Image.registered_extensions()]
         elif os.path.isfile(path):
-            files = [str(name) for name in _read_json(path)]
+            files = [str(name) for name in read_json(path)]
         else:
             raise InputError(f"TEST.CUSTUM_PATH {path} is neither a folder nor a json list of images")
         if not files:
@@ -147,7 +155,7 @@ class VGDataset(torch.utils.data.Dataset):
         self.custom_files = files
         self.img_info = []
         for name in files:
-            width, height = load_image(name).size
+            width, height = image_size(name)
             self.img_info.append({"width": width, "height": height})
 
     def get_img_info(self, index: int) -> dict:
@@ -242,78 +250,61 @@ def get_VG_statistics(
         int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs.
     """
     classes, predicates, _ = load_info(dict_file)
-    num_classes, num_predicates = len(classes), len(predicates)
-    _, boxes, labels, _, relations, _ = _read_graphs(roidb_file, "train", -1, num_val_im, True, True)
-    fg = np.zeros(num_classes * num_classes * num_predicates, dtype=np.int64)
-    bg = np.zeros(num_classes * num_classes, dtype=np.int64)
-    triplets = [
-        (g[r[:, 0]] * num_classes + g[r[:, 1]]) * num_predicates + r[:, 2]
-        for g, r in zip(labels, relations, strict=True)
-    ]
-    pairs = []
-    for image_boxes, image_labels in zip(boxes, labels, strict=True):
-        pair = box_filter(image_boxes, must_overlap)
-        pairs.append(image_labels[pair[:, 0]] * num_classes + image_labels[pair[:, 1]])
-    if triplets:
-        fg += np.bincount(np.concatenate(triplets), minlength=fg.size)
-        bg += np.bincount(np.concatenate(pairs), minlength=bg.size)
-    return fg.reshape(num_classes, num_classes, num_predicates), bg.reshape(num_classes, num_classes)
+    shape = (len(classes), len(classes), len(predicates))
+    graphs = read_graphs(roidb_file, "train", -1, num_val_im, filter_empty_rels=True, filter_non_overlap=True)
+    _check_labels(roidb_file, dict_file, graphs.labels, shape[0], "object class")
+    _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
+    fg = np.bincount(np.ravel_multi_index(graphs.triplets().T, shape), minlength=np.prod(shape))
+    bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
+    ends = np.cumsum(graphs.num_boxes)
+    # images cut into groups of about as many pairs
+    group = np.cumsum(graphs.num_boxes**2) // _PAIRS_AT_A_TIME
+    for images in np.split(np.arange(len(group)), np.flatnonzero(np.diff(group)) + 1):
+        if len(images):
+            rows = slice(ends[images[0]] - graphs.num_boxes[images[0]], ends[images[-1]])
+            pairs = _pairs(graphs.boxes[rows], graphs.num_boxes[images], must_overlap)
+            labels = graphs.labels[rows][pairs]
+            bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
+    return fg.reshape(shape), bg.reshape(shape[:2])
 
 
 def box_filter(boxes: np.ndarray, must_overlap: bool = False) -> np.ndarray:
     """Ordered pairs [k, 2] of different boxes [n, 4]; with `must_overlap` those that overlap, where any do."""
-    others = ~np.eye(len(boxes), dtype=bool)
-    if must_overlap:
-        overlap = (bbox_overlaps(boxes.astype(float), boxes.astype(float), to_move=0) > 0) & others
-        if overlap.any():
-            return np.argwhere(overlap)
-    return np.argwhere(others)
+    return _pairs(boxes, np.array([len(boxes)]), must_overlap)
+
+
+def _pairs(boxes: np.ndarray, counts: np.ndarray, must_overlap: bool) -> np.ndarray:
+    """`box_filter` of several images at once: boxes [sum of counts, 4], image by image, to pairs of their rows."""
+    partners = np.repeat(counts, counts)
+    subjects = np.repeat(np.arange(len(boxes)), partners)
+    objects = ranges(np.repeat(np.cumsum(counts) - counts, counts), partners)
+    pairs = np.column_stack((subjects, objects))[subjects != objects]
+    if not must_overlap:
+        return pairs
+    overlap = overlap_areas(boxes[pairs[:, 0]], boxes[pairs[:, 1]], to_move=0) > 0
+    image = np.repeat(np.arange(len(counts)), counts)[pairs[:, 0]]
+    any_overlap = np.bincount(image[overlap], minlength=len(counts)) > 0
+    return pairs[overlap | ~any_overlap[image]]
 
 
 def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> np.ndarray:
-    """Intersection areas [n, m] of xyxy boxes; `to_move` is 1 for inclusive corners."""
-    top_left = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
-    bottom_right = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
-    return np.clip(bottom_right - top_left + to_move, 0, None).prod(2)
+    """Intersection areas [n, m] of xyxy boxes [n, 4] and [m, 4]; `to_move` is 1 for inclusive corners."""
+    return overlap_areas(boxes1[:, None], boxes2[None], to_move)
 
 
 def correct_img_info(img_dir: str, image_file: str) -> int:
-    """Write the true sizes of the images into `image_file`; how many were wrong."""
-    from maskrcnn_benchmark.utils.files import atomic_write
-
-    data = _read_json(image_file)
+    """Write the true sizes of the images into `image_file`; how many were wrong. Missing images stay as they are."""
+    data = read_json(image_file)
     wrong = 0
     for info in data:
         path = os.path.join(img_dir, f"{info['image_id']}.jpg")
         if os.path.exists(path):
-            size = load_image(path).size
+            size = image_size(path)
             wrong += size != (info["width"], info["height"])
             info["width"], info["height"] = size
     with atomic_write(image_file) as temporary:
-        temporary.write_text(json.dumps(data))
+        temporary.write_text(json.dumps(data), encoding="utf-8")
     return wrong
-
-
-def load_info(dict_file: str, add_bg: bool = True) -> tuple[list[str], list[str], list[str]]:
-    """Names of object classes, predicates and attributes in the order of their indices, background first."""
-    info = _read_json(dict_file)
-    names = []
-    for key in ("label_to_idx", "predicate_to_idx", "attribute_to_idx"):
-        if key not in info and key != "attribute_to_idx":
-            raise InputError(f"{dict_file} has no {key}; {_WHERE}")
-        to_idx = dict(info.get(key, {}))
-        if add_bg:
-            to_idx["__background__"] = 0
-        names.append(sorted(to_idx, key=to_idx.__getitem__))
-    return names[0], names[1], names[2]
-
-
-def load_image_filenames(img_dir: str, image_file: str) -> tuple[list[str], list[dict]]:
-    """Paths and descriptions of all images that the h5 has a row for."""
-    data = _read_json(image_file)
-    if len(data) == _VG_IMAGES:
-        data = [info for info in data if info["image_id"] not in _VG_DAMAGED]
-    return [os.path.join(img_dir, f"{info['image_id']}.jpg") for info in data], data
 
 
 def load_graphs(
@@ -325,133 +316,26 @@ def load_graphs(
         bool mask [images of the h5] of those taken, and for each of them boxes int [n, 4] (xyxy at BOX_SCALE), classes
         int64 [n], attributes int64 [n, 10] and relations int64 [m, 3].
     """
-    return _read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, filter_non_overlap)[:5]
+    graphs = read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, filter_non_overlap)
+    return (
+        graphs.mask,
+        by_image(graphs.boxes, graphs.num_boxes),
+        by_image(graphs.labels, graphs.num_boxes),
+        by_image(graphs.attributes, graphs.num_boxes),
+        by_image(graphs.relations, graphs.num_relations),
+    )
 
 
-def load_image(path: str) -> Image.Image:
-    """An image as RGB, as it is stored (a rotation in its EXIF data is not applied, as in SGB).
-
-    16-bit images are scaled to 8 bits; transparency is dropped.
-
-    Raises:
-        InputError: a file that is missing, cut short or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I") or image.mode == "F":
-                values = np.asarray(image, dtype=np.float32)
-                if values.max(initial=0) > 255:
-                    values = values / 257.0
-                return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise InputError(f"image {path} does not exist") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
-
-
-def _read_json(path: str):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except FileNotFoundError as error:
-        raise InputError(f"data file {path} does not exist; {_WHERE}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {path} is cut short or no json: {error}") from error
-
-
-def _read_h5(path: str) -> dict[str, np.ndarray]:
-    if not os.path.isfile(path):
-        raise InputError(f"data file {path} does not exist; {_WHERE}")
-    try:
-        with h5py.File(path, "r") as h5:
-            missing = [name for name in _H5_ARRAYS if name not in h5 and name != "attributes"]
-            if missing:
-                raise InputError(f"data file {path} has no {', '.join(missing)}; {_WHERE}")
-            arrays = {name: h5[name][:] for name in _H5_ARRAYS if name in h5}
-            if "predicate_weights" in h5:
-                arrays["predicate_weights"] = h5["predicate_weights"][:].reshape(-1)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"data file {path} is cut short or no h5 file: {error}") from error
-    if "attributes" not in arrays:
-        arrays["attributes"] = np.zeros((len(arrays["labels"]), 10), dtype=np.int64)
-    rows = {name: len(arrays[name]) for name in ("relationships", "predicates", "predicate_weights") if name in arrays}
-    if len(set(rows.values())) > 1:
-        raise InputError(f"data file {path}: relationships, predicates and weights differ in length: {rows}")
-    return arrays
-
-
-def _choose_images(arrays: dict, split: str, num_im: int, num_val_im: int, filter_empty_rels: bool) -> np.ndarray:
-    """Indices of the images of a split."""
-    codes = arrays["split"]
-    marked = bool((codes == _SPLIT_CODES["val"]).any())
-    code = _SPLIT_CODES[split] if marked or split == "test" else _SPLIT_CODES["train"]
-    chosen = (codes == code) & (arrays["img_to_first_box"] >= 0)
-    if filter_empty_rels:
-        chosen &= arrays["img_to_first_rel"] >= 0
-    index = np.flatnonzero(chosen)
-    if num_im > -1:
-        index = index[:num_im]
-    if num_val_im > 0 and not marked:
-        if split == "val":
-            index = index[:num_val_im]
-        elif split == "train":
-            index = index[num_val_im:]
-    return index
-
-
-def _read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, filter_non_overlap):
-    """As `load_graphs`, and the weights of the relations by image, or None where the h5 has none."""
-    arrays = _read_h5(roidb_file)
-    boxes = arrays[f"boxes_{BOX_SCALE}"].copy()  # centre x, centre y, width, height
-    if (boxes[:, :2] < 0).any() or (boxes[:, 2:] <= 0).any():
-        raise InputError(f"data file {roidb_file} has boxes of no extent or outside the image")
-    # whole numbers stay whole, cut towards zero, as in SGB
-    boxes[:, :2] = boxes[:, :2] - boxes[:, 2:] / 2
-    boxes[:, 2:] += boxes[:, :2]
-    relations = np.column_stack((arrays["relationships"], arrays["predicates"][:, 0])).astype(np.int64)
-    labels = arrays["labels"][:, 0].astype(np.int64)
-    attributes = arrays["attributes"].astype(np.int64)
-    weights = arrays.get("predicate_weights")
-
-    kept, per_image = [], []
-    for i in _choose_images(arrays, split, num_im, num_val_im, filter_empty_rels):
-        box_rows = slice(arrays["img_to_first_box"][i], arrays["img_to_last_box"][i] + 1)
-        first_rel = arrays["img_to_first_rel"][i]
-        rel_rows = slice(first_rel, arrays["img_to_last_rel"][i] + 1) if first_rel >= 0 else slice(0, 0)
-        image_relations = relations[rel_rows] - [box_rows.start, box_rows.start, 0]
-        image_boxes = boxes[box_rows]
-        if len(image_relations) and not (
-            image_relations[:, :2].min() >= 0 and image_relations[:, :2].max() < len(image_boxes)
-        ):
-            raise InputError(f"data file {roidb_file}: relations of image number {i} point to boxes of another image")
-        image_weights = None if weights is None else weights[rel_rows]
-        if filter_non_overlap:
-            # without any overlapping relation the image is left out
-            overlap = bbox_overlaps(image_boxes, image_boxes)[image_relations[:, 0], image_relations[:, 1]] > 0
-            if not overlap.any():
-                continue
-            image_relations = image_relations[overlap]
-            image_weights = None if image_weights is None else image_weights[overlap]
-        kept.append(i)
-        per_image.append((image_boxes, labels[box_rows], attributes[box_rows], image_relations, image_weights))
-    mask = np.zeros(len(arrays["split"]), dtype=bool)
-    mask[kept] = True
-    columns = [list(column) for column in zip(*per_image, strict=True)] or [[], [], [], [], []]
-    return mask, *columns[:4], None if weights is None else columns[4]
-
-
-def _check_labels(roidb_file: str, dict_file: str, values: list[np.ndarray], count: int, what: str) -> None:
-    flat = np.concatenate(values) if values else np.zeros(0, dtype=np.int64)
-    if len(flat) and not (flat.min() >= 1 and flat.max() < count):
-        wrong = flat.max() if flat.max() >= count else flat.min()
-        raise InputError(f"{roidb_file} has the {what} {wrong}, but {dict_file} names 1 to {count - 1}")
+def _check_labels(roidb_file: str, dict_file: str, values: np.ndarray, count: int, what: str) -> None:
+    wrong = values[(values < 1) | (values >= count)]
+    if len(wrong):
+        raise InputError(f"{roidb_file} has the {what} {wrong[0]}, but {dict_file} names 1 to {count - 1}")
 
 
 def _check_images(img_dir: str, filenames: list[str]) -> None:
     if not os.path.isdir(img_dir):
-        raise InputError(f"image folder {img_dir} does not exist; {_WHERE}")
+        raise InputError(f"image folder {img_dir} does not exist; {WHERE}")
     there = set(os.listdir(img_dir))
     missing = [name for name in filenames if os.path.basename(name) not in there]
     if missing:
-        raise InputError(f"{len(missing)} of {len(filenames)} images are missing, the first is {missing[0]}; {_WHERE}")
+        raise InputError(f"{len(missing)} of {len(filenames)} images are missing, the first is {missing[0]}; {WHERE}")

@@ -43,6 +43,7 @@ class Resize:
             size = round(self.max_size * short / long)
         if short == size:
             return height, width
+        size = max(size, 1)  # of a hair's breadth, one pixel is left
         if width < height:
             return int(size * height / width), size
         return size, int(size * width / height)

@@ -1,0 +1,288 @@
+"""The VG-SGG format: an h5 with boxes and relations, a json with names, a json list of images.
+
+docs/datasets.md describes the arrays. B is the number of boxes in the file, M of relation rows, N of images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from maskrcnn_benchmark.utils.errors import InputError
+
+BOX_SCALE = 1024  # the longer side of every image in the h5's boxes
+SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
+ATTRIBUTES_PER_BOX = 10
+NAME_KINDS = ("label", "predicate", "attribute")  # keys of the dictionary are label_to_idx, idx_to_label and so on
+
+# Visual Genome lists 108,077 images; these four are damaged and have no place in the h5.
+VG_IMAGES = 108077
+VG_DAMAGED = frozenset({1592, 1722, 4616, 4617})
+
+BOXES = f"boxes_{BOX_SCALE}"
+_SPANS = {"box": ("img_to_first_box", "img_to_last_box"), "rel": ("img_to_first_rel", "img_to_last_rel")}
+_REQUIRED = (BOXES, "labels", *_SPANS["box"], *_SPANS["rel"], "relationships", "predicates", "split")
+_OPTIONAL = ("attributes", "predicate_weights")
+# array -> what its rows stand for, and how many columns it has: None for a plain list, -1 for any number
+_SHAPES = {
+    BOXES: ("box", 4),
+    "labels": ("box", 1),
+    "attributes": ("box", -1),
+    "relationships": ("rel", 2),
+    "predicates": ("rel", 1),
+    "predicate_weights": ("rel", None),
+    "split": ("image", None),
+    **{name: ("image", None) for names in _SPANS.values() for name in names},
+}
+WHERE = "docs/datasets.md says where to get the files and where each goes"
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Boxes and relations of some images, one image after the other.
+
+    Attributes:
+        mask: which images of the h5 these are, bool [N].
+        num_boxes, num_relations: of each image, int64 [n].
+        boxes: corners (x1, y1, x2, y2) at BOX_SCALE, [sum of num_boxes, 4].
+        labels: object classes, int64.
+        attributes: int64 [.., 10], filled up with 0.
+        relations: (subject, object, predicate), int64 [sum of num_relations, 3]; subject and object count the boxes
+            of their image from 0.
+        weights: how likely each relation is drawn among those of its pair, float; None where the h5 has none.
+    """
+
+    mask: np.ndarray
+    num_boxes: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    attributes: np.ndarray
+    num_relations: np.ndarray
+    relations: np.ndarray
+    weights: np.ndarray | None
+
+    def triplets(self) -> np.ndarray:
+        """(subject class, object class, predicate) of every relation, int64 [.., 3]."""
+        first_box = np.repeat(np.cumsum(self.num_boxes) - self.num_boxes, self.num_relations)
+        subjects, objects = self.labels[self.relations[:, :2].T + first_box]
+        return np.column_stack((subjects, objects, self.relations[:, 2]))
+
+
+def by_image(rows: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """The rows of each image, as views."""
+    return np.split(rows, np.cumsum(counts)[:-1]) if len(counts) else []
+
+
+def read_json(path: str | os.PathLike):
+    """Contents of a json file, or an `InputError` that names it."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError as error:
+        raise InputError(f"data file {path} does not exist; {WHERE}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"data file {path} is cut short or no json: {error}") from error
+
+
+def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """All arrays of the format that an h5 holds, by name.
+
+    Raises:
+        InputError: the file is missing, cut short, no h5, or lacks an array.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"data file {path} does not exist; {WHERE}")
+    try:
+        with h5py.File(path, "r") as h5:
+            missing = [name for name in _REQUIRED if name not in h5]
+            if missing:
+                raise InputError(f"data file {path} has no {', '.join(missing)}; {WHERE}")
+            arrays = {name: h5[name][:] for name in (*_REQUIRED, *_OPTIONAL) if name in h5}
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"data file {path} is cut short or no h5 file: {error}") from error
+    if "predicate_weights" in arrays:
+        arrays["predicate_weights"] = arrays["predicate_weights"].reshape(-1)
+    return arrays
+
+
+def find_faults(arrays: dict[str, np.ndarray]) -> list[str]:
+    """What keeps the arrays of an h5 from being read as boxes and relations of images, a sentence each."""
+    return _shape_faults(arrays) or _row_faults(arrays)
+
+
+def _shape_faults(arrays: dict[str, np.ndarray]) -> list[str]:
+    rows = {"box": len(arrays[BOXES]), "rel": len(arrays["relationships"]), "image": len(arrays["split"])}
+    faults = []
+    for name, array in arrays.items():
+        what, columns = _SHAPES[name]
+        expected = [rows[what]]
+        if columns is not None:
+            expected.append(array.shape[-1] if columns == -1 else columns)
+        if list(array.shape) != expected:
+            faults.append(f"{name} has the shape {list(array.shape)}, expected {expected}")
+        elif name not in (BOXES, "predicate_weights") and array.dtype.kind not in "iu":
+            faults.append(f"{name} holds {array.dtype}, expected whole numbers")
+    return faults
+
+
+def _row_faults(arrays: dict[str, np.ndarray]) -> list[str]:
+    faults = []
+
+    def check(wrong: np.ndarray, what: str) -> None:
+        if wrong.any():
+            faults.append(f"{what} ({np.count_nonzero(wrong)}, the first is number {np.flatnonzero(wrong)[0]})")
+
+    boxes = arrays[BOXES]
+    usable = np.isfinite(boxes).all(1)
+    check(~usable | (boxes[:, :2] < 0).any(1) | (boxes[:, 2:] <= 0).any(1), "boxes of no extent or outside the image")
+    spans_fit = True
+    for what, (first_name, last_name) in _SPANS.items():
+        first, last = (arrays[name].astype(np.int64) for name in (first_name, last_name))
+        rows = len(boxes) if what == "box" else len(arrays["relationships"])
+        wrong = np.where(first >= 0, (last < first) | (last >= rows), last >= 0)
+        check(wrong, f"images whose {first_name} and {last_name} are no rows of the file")
+        spans_fit &= not wrong.any()
+    if spans_fit:
+        check(_foreign_relations(arrays), "images with relations that point to boxes of another image")
+    if "predicate_weights" in arrays:
+        weights = arrays["predicate_weights"]
+        check(~(np.isfinite(weights) & (weights >= 0)), "predicate_weights that are negative or no number")
+    return faults
+
+
+def _foreign_relations(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Which images have relations between boxes that are not theirs, bool [N]."""
+    relation_rows, num_relations = _rows(arrays, "rel", np.arange(len(arrays["split"])))
+    image = np.repeat(np.arange(len(num_relations)), num_relations)
+    ends = arrays["relationships"][relation_rows].astype(np.int64)
+    first, last = (arrays[name].astype(np.int64)[image, None] for name in _SPANS["box"])
+    foreign = ((first < 0) | (ends < first) | (ends > last)).any(1)
+    return np.bincount(image[foreign], minlength=len(num_relations)) > 0
+
+
+def _rows(arrays: dict[str, np.ndarray], what: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the boxes ("box") or relations ("rel") of images, one image after the other, and how many each has."""
+    first, last = (arrays[name][images].astype(np.int64) for name in _SPANS[what])
+    counts = np.where(first >= 0, last - first + 1, 0)
+    return ranges(first, counts), counts
+
+
+def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """first[0], first[0] + 1, ... (counts[0] numbers), then the same from first[1] on, and so on."""
+    shift = first - (np.cumsum(counts) - counts)
+    return np.arange(counts.sum()) + np.repeat(shift, counts)
+
+
+def corners(boxes: np.ndarray) -> np.ndarray:
+    """(centre x, centre y, width, height) to (x1, y1, x2, y2); whole numbers stay whole, cut towards 0, as in SGB."""
+    boxes = boxes.astype(np.int64) if boxes.dtype.kind == "u" else boxes.copy()
+    boxes[:, :2] = boxes[:, :2] - boxes[:, 2:] / 2
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def choose_images(
+    arrays: dict[str, np.ndarray], split: str, num_im: int = -1, num_val_im: int = 5000, filter_empty_rels: bool = True
+) -> np.ndarray:
+    """Indices of the images of a split; for the arguments see `VGDataset`."""
+    codes = arrays["split"]
+    marked = bool((codes == SPLIT_CODES["val"]).any())
+    code = SPLIT_CODES[split] if marked or split == "test" else SPLIT_CODES["train"]
+    chosen = (codes == code) & (arrays["img_to_first_box"] >= 0)
+    if filter_empty_rels:
+        chosen &= arrays["img_to_first_rel"] >= 0
+    index = np.flatnonzero(chosen)
+    if num_im > -1:
+        index = index[:num_im]
+    if num_val_im > 0 and not marked:
+        if split == "val":
+            index = index[:num_val_im]
+        elif split == "train":
+            index = index[num_val_im:]
+    return index
+
+
+def overlap_areas(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> np.ndarray:
+    """Intersection areas of xyxy boxes [..., 4], elementwise; `to_move` is 1 for inclusive corners."""
+    low = np.maximum(boxes1[..., :2], boxes2[..., :2])
+    high = np.minimum(boxes1[..., 2:], boxes2[..., 2:])
+    return np.clip(high - low + to_move, 0, None).prod(-1)
+
+
+def read_graphs(
+    roidb_file: str | os.PathLike,
+    split: str,
+    num_im: int = -1,
+    num_val_im: int = 5000,
+    filter_empty_rels: bool = True,
+    filter_non_overlap: bool = False,
+) -> Graphs:
+    """Boxes and relations of a split; for the arguments see `VGDataset`.
+
+    Raises:
+        InputError: a file that is missing or damaged, or arrays that do not fit each other.
+    """
+    arrays = read_h5(roidb_file)
+    faults = find_faults(arrays)
+    if faults:
+        raise InputError(f"data file {roidb_file} is damaged: {faults[0]}; tools/validate_dataset.py says more")
+    boxes = corners(arrays[BOXES])
+    images = choose_images(arrays, split, num_im, num_val_im, filter_empty_rels)
+    relation_rows, num_relations = _rows(arrays, "rel", images)
+    if filter_non_overlap:
+        # relations of boxes apart go, and the images that have no others
+        ends = arrays["relationships"][relation_rows]
+        overlap = overlap_areas(boxes[ends[:, 0]], boxes[ends[:, 1]]) > 0
+        image = np.repeat(np.arange(len(images)), num_relations)
+        left = np.bincount(image[overlap], minlength=len(images))
+        relation_rows, images, num_relations = relation_rows[overlap], images[left > 0], left[left > 0]
+    box_rows, num_boxes = _rows(arrays, "box", images)
+
+    mask = np.zeros(len(arrays["split"]), dtype=bool)
+    mask[images] = True
+    if "attributes" in arrays:
+        attributes = arrays["attributes"][box_rows].astype(np.int64)
+    else:
+        attributes = np.zeros((len(box_rows), ATTRIBUTES_PER_BOX), dtype=np.int64)
+    first_box = np.repeat(arrays["img_to_first_box"][images].astype(np.int64), num_relations)
+    relations = np.column_stack(
+        (arrays["relationships"][relation_rows] - first_box[:, None], arrays["predicates"][relation_rows])
+    )
+    weights = arrays.get("predicate_weights")
+    return Graphs(
+        mask=mask,
+        num_boxes=num_boxes,
+        boxes=boxes[box_rows],
+        labels=arrays["labels"][box_rows, 0].astype(np.int64),
+        attributes=attributes,
+        num_relations=num_relations,
+        relations=relations.astype(np.int64),
+        weights=None if weights is None else weights[relation_rows],
+    )
+
+
+def load_info(dict_file: str, add_bg: bool = True) -> tuple[list[str], list[str], list[str]]:
+    """Names of object classes, predicates and attributes in the order of their indices, background first."""
+    info = read_json(dict_file)
+    names = []
+    for kind in NAME_KINDS:
+        key = f"{kind}_to_idx"
+        if key not in info and kind != "attribute":
+            raise InputError(f"data file {dict_file} has no {key}; {WHERE}")
+        to_idx = dict(info.get(key, {}))
+        if add_bg:
+            to_idx["__background__"] = 0
+        names.append(sorted(to_idx, key=to_idx.__getitem__))
+    return names[0], names[1], names[2]
+
+
+def load_image_filenames(img_dir: str, image_file: str) -> tuple[list[str], list[dict]]:
+    """Paths and descriptions of all images that the h5 has a row for."""
+    data = read_json(image_file)
+    if len(data) == VG_IMAGES:
+        data = [info for info in data if info["image_id"] not in VG_DAMAGED]
+    return [os.path.join(img_dir, f"{info['image_id']}.jpg") for info in data], data
