@@ -18,12 +18,14 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.miscellaneous import save_config
 from maskrcnn_benchmark.utils.timer import Timer, get_time_str
 
 from .prediction_cache import PredictionCache
 
 # Batches between two gatherings where TEST.RELATION.SYNC_GATHER does not ask for one after every batch.
 GATHER_PERIOD = 16
+_PREDICTOR = "roi_heads.relation.predictor."
 
 
 def autocast(device: torch.device | str, dtype: str) -> torch.autocast:
@@ -120,7 +122,8 @@ def inference(
     total, model_only = Timer(), Timer()
     total.tic()
     cache = PredictionCache(cfg, model, dataset, dataset_name, output_folder)
-    if cache.usable(logger):
+    cached = cache.usable(logger)
+    if cached:
         stream = cache.read() if is_main_process() else iter(())
     else:
         stream = compute_on_dataset(model, data_loader, device, cfg.TEST.RELATION.SYNC_GATHER, model_only, cfg.DTYPE)
@@ -144,6 +147,10 @@ def inference(
             iou_types=iou_types,
             dataset_name=dataset_name,
         )
+        if output_folder:
+            save_config(cfg, os.path.join(output_folder, "config.yml"))
+            if not cached:
+                write_cost(os.path.join(output_folder, "cost.json"), model, model_only, len(dataset), device)
     synchronize()
     total.toc()
     for what, timer in (("Total run time", total), ("Model inference time", model_only)):
@@ -152,6 +159,30 @@ def inference(
             "%s: %s (%.5f s / img per device, on %d devices)", what, get_time_str(timer.total_time), per_image, devices
         )
     return value
+
+
+def write_cost(path: str, model: torch.nn.Module, timer: Timer, images: int, device: torch.device | str) -> None:
+    """Write what a model costs.
+
+    The file holds `seconds_per_image` (of one device, the model alone: no reading of images, no evaluation),
+    `batches` and `images` (of all processes), `device`, `processes`, and the numbers of `parameters` and of
+    `predictor_parameters` (the relation predictor's share).
+
+    Args:
+        timer: has timed the batches of this process.
+    """
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    cost = {
+        "seconds_per_image": timer.total_time * get_world_size() / images,
+        "batches": timer.calls,
+        "images": images,
+        "device": str(device),
+        "processes": get_world_size(),
+        "parameters": sum(sizes.values()),
+        "predictor_parameters": sum(size for name, size in sizes.items() if name.startswith(_PREDICTOR)),
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(cost, indent=1))
 
 
 def _whole(stream: Iterable[tuple[int, BoxList]], expected: int) -> Iterator[tuple[int, BoxList]]:

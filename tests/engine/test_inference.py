@@ -148,7 +148,10 @@ def test_nothing_but_results_is_written_unless_asked_for(tmp_path):
     inference(config, Oracle(), loader_of(config), "test", ("bbox", "relations"), device="cpu",
               output_folder=str(tmp_path / "results"))  # fmt: skip
     names = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert names == ["evaluation.json", "result_dict.pytorch", "zero_shot_triplets.json"]
+    assert names == [
+        "config.yml", "cost.json", "evaluation.json", "graphs.json", "result_dict.pytorch", "zero_shot_kinds.json",
+        "zero_shot_triplets.json",
+    ]  # fmt: skip
 
 
 class Prophet(Oracle):

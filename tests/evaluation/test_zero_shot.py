@@ -46,7 +46,7 @@ def test_found_by_comparison_with_training(config):
     zero_shot = load_zero_shot(config, vg_dataset("test"))
     trained = plain_triplets("train")
     assert as_set(zero_shot.triplets) == plain_triplets("test") - trained
-    assert as_set(zero_shot.trained) == trained
+    assert as_set(zero_shot.training.triplets) == trained
     assert len(zero_shot.triplets)
 
 
@@ -65,16 +65,38 @@ def test_cache_is_read_until_the_data_change(config, tmp_path, monkeypatch):
     found = training_triplets(config)
     cache = tmp_path / "out" / "training_triplets.json"
     stored = json.loads(cache.read_text())
-    stored["triplets"] = [[1, 2, 3]]
+    stored |= {"triplets": [[1, 2, 3]], "counts": [7]}
     cache.write_text(json.dumps(stored))
-    assert training_triplets(config).tolist() == [[1, 2, 3]]
+    assert training_triplets(config).triplets.tolist() == [[1, 2, 3]]
+    assert training_triplets(config).by_predicate(5).tolist() == [0, 0, 0, 7, 0]
     for broken in (cache.read_text()[:-20], json.dumps([1]), json.dumps({**stored, "key": "other"})):
         cache.write_text(broken)
-        np.testing.assert_array_equal(training_triplets(config), found)
+        np.testing.assert_array_equal(training_triplets(config).triplets, found.triplets)
     changed = config.clone()
     changed.DATASETS.NUM_VAL_IM = 5
-    assert len(training_triplets(changed)) >= len(found)
-    np.testing.assert_array_equal(training_triplets(config), found)
+    assert len(training_triplets(changed).triplets) >= len(found.triplets)
+    np.testing.assert_array_equal(training_triplets(config).triplets, found.triplets)
+
+
+def test_frequency_of_predicates_counts_every_relation(config):
+    frequency = training_triplets(config).by_predicate(51)
+    relations = np.concatenate(vg_dataset("train", filter_non_overlap=False).relationships)
+    np.testing.assert_array_equal(frequency, np.bincount(relations[:, 2], minlength=51))
+
+
+def test_a_file_may_tell_the_kinds_apart(config, tmp_path):
+    dataset = vg_dataset("test")
+    found = load_zero_shot(config, dataset)
+    kinds = found.kinds(found.triplets)
+    # exchanged, so that it shows which of file and training set decides
+    content = {"seen_pair": found.triplets[kinds["new_pair"]], "new_pair": found.triplets[kinds["seen_pair"]]}
+    (tmp_path / "kinds.json").write_text(json.dumps({kind: rows.tolist() for kind, rows in content.items()}))
+    config.merge_from_list(["TEST.RELATION.ZERO_SHOT_TRIPLETS", str(tmp_path / "kinds.json")])
+    given = load_zero_shot(config, dataset)
+    assert as_set(given.triplets) == as_set(found.triplets)
+    again = given.kinds(found.triplets)
+    assert again["seen_pair"].tolist() == kinds["new_pair"].tolist()
+    assert again["new_pair"].tolist() == kinds["seen_pair"].tolist()
 
 
 def test_neither_file_nor_training_set(caplog, monkeypatch):
@@ -101,6 +123,7 @@ def test_json_of_names_or_indices_and_sgbs_tensor(tmp_path):
         ("[[1, 2, true]]", "has the predicate True"),
         ("[[1, 2]]", "must hold a list of"),
         ("{}", "must hold a list of"),
+        ('{"seen_pair": []}', "for each of seen_pair and new_pair"),
         ("[[1, 2, ", "is no json"),
     ],
 )

@@ -17,7 +17,8 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
 from .detection_ap import DetectionMeanAP
-from .ranks import TOP_K, grouped_mean, hits_at, mean, object_agreement, rank_relations
+from .graph_sample import graph_of_image, sample_indices
+from .ranks import TOP_K, contains_triplets, grouped_mean, hits_at, mean, object_agreement, rank_relations
 from .sgg_eval import (
     SceneGraphEvaluation,
     SGAccumulateRecall,
@@ -29,7 +30,8 @@ from .sgg_eval import (
     SGRecall,
     SGZeroShotRecall,
 )
-from .zero_shot import check_zero_shot_file, load_zero_shot
+from .test_set import annotation_fingerprint, triplet_fingerprint
+from .zero_shot import KINDS, check_zero_shot_file, distinct_triplets, load_zero_shot
 
 PROTOCOLS = ("sgb", "visualds")
 _RULE = "=" * 100 + "\n"
@@ -115,6 +117,8 @@ class VGEvaluator:
         self._seen: set[int] = set()
         self._rows: dict[int, np.ndarray] = {}  # image -> int32 [G, 6]: triplet of classes, three ranks
         if self.with_relations:
+            self._sampled = set(sample_indices(len(dataset)))
+            self._graphs: dict[int, dict] = {}  # the graphs of the sampled images
             self.zero_shot = load_zero_shot(cfg, dataset)
             self.metrics = make_metrics(self.result_dict, self.mode, len(dataset.ind_to_predicates), dataset)
             if cfg.TEST.RELATION.MULTIPLE_PREDS:
@@ -138,6 +142,20 @@ class VGEvaluator:
             if ranks is not None:
                 columns = (ranks["gt_triplets"], *(ranks[name] for name in _RANKS))
                 self._rows[index] = np.column_stack(columns).astype(np.int32)
+            if index in self._sampled:
+                self._graphs[index] = self._graph(index, groundtruth, prediction)
+
+    def _graph(self, index: int, groundtruth: BoxList, prediction: BoxList) -> dict:
+        boxes, classes, _, same_boxes = predicted_objects(groundtruth, prediction, self.mode)
+        gt_boxes, gt_classes = _boxes(groundtruth), _array(groundtruth, "labels")
+        return graph_of_image(
+            self.dataset,
+            index,
+            (gt_boxes, gt_classes, annotated_relations(groundtruth, self.protocol == "visualds")),
+            (boxes, classes, _array(prediction, "rel_pair_idxs").reshape(-1, 2), _array(prediction, "pred_rel_scores")),
+            object_agreement(boxes, classes, gt_boxes, gt_classes, self.iou_threshold),
+            all_boxes=same_boxes,
+        )
 
     def _update_detection(self, index: int, groundtruth: BoxList, prediction: BoxList) -> None:
         labels, scores = _array(prediction, "pred_labels"), _array(prediction, "pred_scores")
@@ -192,7 +210,7 @@ class VGEvaluator:
         return text
 
     def save(self, folder: str, dataset_name: str) -> None:
-        """Write what `compute` found: `evaluation.json`, SGB's `result_dict.pytorch`, and the zero-shot triplets."""
+        """Write what `compute` found, and what it was measured on; docs/evaluation.md lists the files."""
         os.makedirs(folder, exist_ok=True)
         summary = {
             "dataset": dataset_name,
@@ -200,6 +218,7 @@ class VGEvaluator:
             "protocol": self.protocol,
             "iou_threshold": self.iou_threshold,
             "num_images": len(self._seen),
+            "test_set": annotation_fingerprint(self.dataset),
             "metrics": {name: None if math.isnan(value) else value for name, value in self.found.items()},
         }
         if self.with_relations:
@@ -213,8 +232,23 @@ class VGEvaluator:
                 if isinstance(metric, SGMeanRecall)
                 for k, values in self.result_dict[f"{self.mode}{metric.container}_list"].items()
             }
-            with atomic_write(os.path.join(folder, "zero_shot_triplets.json")) as path:
-                path.write_text(json.dumps(self.zero_shot.triplets.tolist()))
+            annotated = distinct_triplets(self.dataset.gt_classes, self.dataset.relationships)
+            kinds = {kind: annotated[chosen] for kind, chosen in self.zero_shot.kinds(annotated).items()}
+            zero_shot = annotated[contains_triplets(annotated, self.zero_shot.triplets)]
+            summary["zero_shot"] = triplet_fingerprint(zero_shot)
+            summary["zero_shot_kinds"] = triplet_fingerprint(*(kinds[kind] for kind in KINDS)) if kinds else None
+            if self.zero_shot.training is not None:
+                counts = self.zero_shot.training.by_predicate(len(names) + 1)[1:]
+                summary["training_frequency"] = dict(zip(names, counts.tolist(), strict=True))
+            files = {
+                "zero_shot_triplets.json": self.zero_shot.triplets.tolist(),
+                "graphs.json": [self._graphs[index] for index in sorted(self._graphs)],
+            }
+            if kinds:
+                files["zero_shot_kinds.json"] = {kind: triplets.tolist() for kind, triplets in kinds.items()}
+            for name, content in files.items():
+                with atomic_write(os.path.join(folder, name)) as path:
+                    path.write_text(json.dumps(content))
         with atomic_write(os.path.join(folder, "evaluation.json")) as path:
             path.write_text(json.dumps(summary, indent=1))
 
@@ -235,30 +269,43 @@ def rank_image(
         `gt_triplets` [G, 3] of classes, and the ranks of `rank_relations`; None for an image that SGB skips: without
         annotated relations, or without predicted pairs.
     """
-    relations = np.asarray(groundtruth.get_field("relation_tuple"), dtype=np.int64).reshape(-1, 3)
+    relations = annotated_relations(groundtruth, distinct)
     pairs = _array(prediction, "rel_pair_idxs").reshape(-1, 2)
     if not len(relations) or not len(pairs):
         return None
-    if distinct:
-        relations = np.unique(relations, axis=0)
     gt_boxes, gt_classes = _boxes(groundtruth), _array(groundtruth, "labels")
-    same_boxes = mode != "sgdet" and len(prediction) == len(groundtruth)
+    boxes, classes, scores, same_boxes = predicted_objects(groundtruth, prediction, mode)
     if mode != "sgdet" and not same_boxes:
         logging.getLogger("maskrcnn_benchmark").warning(
             "%d boxes predicted where %d are annotated, in the task %s: they are matched by overlap, and the image has "
             "no pair accuracy", len(prediction), len(groundtruth), mode,
         )  # fmt: skip
-    if mode == "predcls" and same_boxes:
-        boxes, classes, scores = gt_boxes, gt_classes, np.ones(len(gt_classes))
-    else:
-        boxes, classes = _boxes(prediction), _array(prediction, "pred_labels")
-        scores = _array(prediction, "pred_scores")
     agreement = object_agreement(boxes, classes, gt_boxes, gt_classes, iou_threshold)
     ranks = rank_relations(
         relations, pairs, _array(prediction, "pred_rel_scores"), scores, agreement, same_boxes=same_boxes
     )
     triplets = np.column_stack((gt_classes[relations[:, 0]], gt_classes[relations[:, 1]], relations[:, 2]))
     return {"gt_triplets": triplets, **ranks}
+
+
+def annotated_relations(groundtruth: BoxList, distinct: bool) -> np.ndarray:
+    """(subject, object, predicate) of an image, int64 [G, 3]; with `distinct` equal ones once."""
+    relations = np.asarray(groundtruth.get_field("relation_tuple"), dtype=np.int64).reshape(-1, 3)
+    return np.unique(relations, axis=0) if distinct else relations
+
+
+def predicted_objects(
+    groundtruth: BoxList, prediction: BoxList, mode: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """What counts as predicted objects in the task `mode`: in PredCls the annotated ones.
+
+    Returns:
+        boxes [N, 4], classes int [N], scores [N], and whether the boxes are the annotated ones in their order.
+    """
+    same_boxes = mode != "sgdet" and len(prediction) == len(groundtruth)
+    if mode == "predcls" and same_boxes:
+        return _boxes(groundtruth), _array(groundtruth, "labels"), np.ones(len(groundtruth)), True
+    return _boxes(prediction), _array(prediction, "pred_labels"), _array(prediction, "pred_scores"), same_boxes
 
 
 def evaluate_relation_of_one_image(

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,21 @@ from maskrcnn_benchmark.utils.safe_pickle import load_torch
 from .ranks import contains_triplets
 
 _KEY = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
+KINDS = ("seen_pair", "new_pair")
 _NONE = np.zeros((0, 3), dtype=np.int64)
+
+
+class TrainingTriplets(NamedTuple):
+    """The different triplets of a training set, int64 [U, 3], and how often each occurs, int64 [U]."""
+
+    triplets: np.ndarray
+    counts: np.ndarray
+
+    def by_predicate(self, num_predicates: int) -> np.ndarray:
+        """How often each predicate occurs, int64 [R], background first."""
+        frequency = np.zeros(num_predicates, dtype=np.int64)
+        np.add.at(frequency, self.triplets[:, 2], self.counts)
+        return frequency
 
 
 @dataclass(frozen=True)
@@ -27,11 +42,13 @@ class ZeroShot:
 
     Attributes:
         triplets: int64 [Z, 3] of (subject class, object class, predicate).
-        trained: int64 [U, 3], the different triplets of the training set; None where the configuration names none.
+        training: the triplets of the training set; None where the configuration names none.
+        given_kinds: the triplets of each kind, where the zero-shot file tells them apart.
     """
 
     triplets: np.ndarray
-    trained: np.ndarray | None
+    training: TrainingTriplets | None
+    given_kinds: dict[str, np.ndarray] | None = None
 
     def kinds(self, triplets: np.ndarray) -> dict[str, np.ndarray]:
         """Zero-shot triplets apart by how new they are.
@@ -41,12 +58,14 @@ class ZeroShot:
 
         Returns:
             `seen_pair`: the two classes occur in training with other predicates; `new_pair`: they do not. Both are
-            bool [T]; nothing where the training set is not known.
+            bool [T]; nothing where neither the zero-shot file nor the training set tells.
         """
-        if self.trained is None:
+        if self.given_kinds is not None:
+            return {kind: contains_triplets(triplets, self.given_kinds[kind]) for kind in KINDS}
+        if self.training is None:
             return {}
         zero_shot = contains_triplets(triplets, self.triplets)
-        seen = contains_triplets(triplets[:, :2], self.trained[:, :2])
+        seen = contains_triplets(triplets[:, :2], self.training.triplets[:, :2])
         return {"seen_pair": zero_shot & seen, "new_pair": zero_shot & ~seen}
 
 
@@ -56,35 +75,42 @@ def load_zero_shot(cfg, dataset) -> ZeroShot:
     Raises:
         InputError: a file that is missing, malformed, or names classes that the data set lacks.
     """
-    trained = training_triplets(cfg) if cfg.DATASETS.TRAIN else None
+    training = training_triplets(cfg) if cfg.DATASETS.TRAIN else None
     path = cfg.TEST.RELATION.ZERO_SHOT_TRIPLETS
     if path:
-        return ZeroShot(read_triplets(path, dataset.ind_to_classes, dataset.ind_to_predicates), trained)
-    if trained is None:
+        kinds = read_kinds(path, dataset.ind_to_classes, dataset.ind_to_predicates)
+        triplets = np.concatenate(list(kinds.values()))
+        return ZeroShot(triplets, training, None if "" in kinds else kinds)
+    if training is None:
         logging.getLogger("maskrcnn_benchmark").warning(
             "no zero-shot recall: neither %s nor DATASETS.TRAIN is given, so what training shows is not known", _KEY
         )
         return ZeroShot(_NONE, None)
     evaluated = distinct_triplets(dataset.gt_classes, dataset.relationships)
-    return ZeroShot(evaluated[~contains_triplets(evaluated, trained)], trained)
+    return ZeroShot(evaluated[~contains_triplets(evaluated, training.triplets)], training)
 
 
 def distinct_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
-    """The different (subject class, object class, predicate) of a split.
+    """The different (subject class, object class, predicate) of a split, int64 [U, 3], sorted; see `all_triplets`."""
+    return np.unique(all_triplets(gt_classes, relationships), axis=0)
+
+
+def all_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
+    """The (subject class, object class, predicate) of every relation of a split.
 
     Args:
         gt_classes: classes of each image's boxes, int [n].
         relationships: (subject index, object index, predicate) of each image's relations, int [m, 3].
 
     Returns:
-        int64 [U, 3], sorted.
+        int64 [T, 3].
     """
     rows = [np.column_stack((c[r[:, 0]], c[r[:, 1]], r[:, 2])) for c, r in zip(gt_classes, relationships, strict=True)]
-    return np.unique(np.concatenate([_NONE, *rows]), axis=0).astype(np.int64)
+    return np.concatenate([_NONE, *rows]).astype(np.int64)
 
 
-def training_triplets(cfg) -> np.ndarray:
-    """The different triplets of DATASETS.TRAIN, int64 [U, 3]; all annotated relations count, overlapping boxes or not.
+def training_triplets(cfg) -> TrainingTriplets:
+    """The triplets of DATASETS.TRAIN; all annotated relations count, overlapping boxes or not.
 
     Kept in OUTPUT_DIR/training_triplets.json and counted again when the data sets or their files change.
     """
@@ -94,14 +120,14 @@ def training_triplets(cfg) -> np.ndarray:
     path = os.path.join(cfg.OUTPUT_DIR, "training_triplets.json")
     if (cached := _read_cache(path, key)) is not None:
         return cached
-    triplets = []
+    rows = [_NONE]
     for args in sources:
         graphs = load_graphs(args["roidb_file"], "train", -1, args["num_val_im"], True, False)
-        triplets.append(distinct_triplets(graphs[2], graphs[4]))
-    found = np.unique(np.concatenate(triplets), axis=0)
+        rows.append(all_triplets(graphs[2], graphs[4]))
+    found = TrainingTriplets(*np.unique(np.concatenate(rows), axis=0, return_counts=True))
     if cfg.OUTPUT_DIR:
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({"key": key, "triplets": found.tolist()}))
+            temporary.write_text(json.dumps({"key": key, **{k: v.tolist() for k, v in found._asdict().items()}}))
     return found
 
 
@@ -114,13 +140,14 @@ def _signature(name: str, args: dict) -> list:
     return [name, os.path.abspath(file), status.st_size, status.st_mtime_ns, args["num_val_im"]]
 
 
-def _read_cache(path: str, key: list) -> np.ndarray | None:
+def _read_cache(path: str, key: list) -> TrainingTriplets | None:
     """The cached triplets where the file exists, is whole and has this key."""
     try:
         with open(path) as stream:
             cached = json.load(stream)
         if cached["key"] == key:
-            return np.asarray(cached["triplets"], dtype=np.int64).reshape(-1, 3)
+            triplets, counts = (np.asarray(cached[name], dtype=np.int64) for name in TrainingTriplets._fields)
+            return TrainingTriplets(triplets.reshape(-1, 3), counts)
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
         pass  # not there, or not ours: it is written anew
     return None
@@ -133,14 +160,22 @@ def check_zero_shot_file(path: str) -> None:
 
 
 def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.ndarray:
-    """A json list of [subject class, object class, predicate], or SGB's `.pytorch` tensor of the same.
+    """All triplets of a zero-shot file, int64 [Z, 3]; see `read_kinds`."""
+    return np.concatenate(list(read_kinds(path, classes, predicates).values()))
+
+
+def read_kinds(path: str, classes: list[str], predicates: list[str]) -> dict[str, np.ndarray]:
+    """The triplets of a zero-shot file by kind.
+
+    The file is a json list of [subject class, object class, predicate], SGB's `.pytorch` tensor of the same, or, with
+    the kinds told apart, json {"seen_pair": such a list, "new_pair": such a list}.
 
     Args:
         path: in a json file, classes and predicates may be indices or names.
         classes, predicates: names in order of their indices, background first.
 
     Returns:
-        int64 [Z, 3].
+        int64 [Z, 3] for each of `KINDS`; or all of them under "" where the file does not tell the kinds apart.
 
     Raises:
         InputError: see `load_zero_shot`.
@@ -149,14 +184,22 @@ def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.nd
     if path.endswith(".json"):
         try:
             with open(path) as stream:
-                rows = json.load(stream)
+                content = json.load(stream)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{_KEY} {path} is no json: {error}") from error
     else:
         loaded = load_torch(path)
-        rows = loaded.tolist() if hasattr(loaded, "tolist") else loaded
+        content = loaded.tolist() if hasattr(loaded, "tolist") else loaded
+    lists = content if isinstance(content, dict) and set(content) == set(KINDS) else {"": content}
+    return {kind: _as_indices(rows, classes, predicates, path) for kind, rows in lists.items()}
+
+
+def _as_indices(rows, classes: list[str], predicates: list[str], path: str) -> np.ndarray:
     if not isinstance(rows, list) or not all(isinstance(row, (list, tuple)) and len(row) == 3 for row in rows):
-        raise InputError(f"{_KEY} {path} must hold a list of [subject class, object class, predicate]")
+        raise InputError(
+            f"{_KEY} {path} must hold a list of [subject class, object class, predicate], or such a list for each of "
+            f"{' and '.join(KINDS)}"
+        )
     columns = [
         [_index(value, names, what, path) for value in column]
         for column, names, what in zip(
