@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.alignment import PairProjection, group_similarity
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.alignment import (
+    PairProjection,
+    fused_linear,
+    group_similarity,
+)
 
 
 @pytest.mark.parametrize("n", (0, 1, 40))
@@ -46,12 +50,19 @@ def test_projection_equals_an_mlp_on_the_concatenated_inputs(num_entities):
     weight = torch.cat([projection.visual.weight] + [linear.weight for linear in projection.entities], dim=1)
     inputs = torch.cat([visual] + [rep[index] for rep, index in entities], dim=1)
     hidden = F.relu(F.linear(inputs, weight, projection.visual.bias))
-    torch.testing.assert_close(projection(visual, entities), F.normalize(projection.out(hidden), dim=1))
+    found = projection(projection.visual(visual), entities)
+    torch.testing.assert_close(found, F.normalize(projection.out(hidden), dim=1))
 
 
 def test_projection_is_normalised_in_single_precision_under_autocast():
     projection = PairProjection(7, 4, 1, 5, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        v = projection(torch.randn(6, 7), [(torch.randn(3, 4), torch.zeros(6, dtype=torch.int64))])
+        v = projection(projection.visual(torch.randn(6, 7)), [(torch.randn(3, 4), torch.zeros(6, dtype=torch.int64))])
     assert v.dtype == torch.float32
     torch.testing.assert_close(v.norm(dim=1), torch.ones(6))
+
+
+def test_fused_layers_equal_each_of_them():
+    layers, x = [torch.nn.Linear(5, n) for n in (3, 1, 4)], torch.randn(6, 5)
+    for found, layer in zip(fused_linear(x, layers), layers, strict=True):
+        torch.testing.assert_close(found, layer(x))

@@ -16,6 +16,14 @@ OBJECT_CLASSES, PREDICATE_CLASSES = 8, 6  # of the small world, with background
 NO_BIAS = [HEAD + "PREDICT_USE_BIAS", False]
 
 
+def project(model, pairs) -> dict:
+    """Unit vectors of the pairs for each level."""
+    return {
+        level: model.project(level, projection.visual(pairs.visual_rep), pairs)
+        for level, projection in model.projections.items()
+    }
+
+
 def total(losses: dict) -> torch.Tensor:
     return torch.stack(list(losses.values())).sum()
 
@@ -63,8 +71,8 @@ def test_logits_are_base_plus_bias_plus_alignment(predictor, scene):
     with torch.no_grad():
         relations = torch.cat(model(*batch.arguments(training=False))[1])
         pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-        base = model.base_logits(pairs)
-        v_sp, v_po = model.project("sp", pairs), model.project("po", pairs)
+        base = model.base_logits(pairs, model.rel_compress(pairs.visual_rep))
+        v_sp, v_po = (project(model, pairs)[level] for level in ("sp", "po"))
         for n in range(len(relations)):
             s, o = int(pairs.subject_label[n]), int(pairs.object_label[n])
             bias = model.freq_bias.obj_baseline.weight[s * OBJECT_CLASSES + o]
@@ -139,7 +147,7 @@ def test_without_base_only_background_has_an_own_logit(predictor, scene):
     with torch.no_grad():
         logits, _ = run(model, batch, training=False)
         pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-    torch.testing.assert_close(logits[:, :1], model.base_logits(pairs))
+    torch.testing.assert_close(logits[:, :1], model.rel_compress(pairs.visual_rep))
     with torch.no_grad():
         model.logit_scale.fill_(-200)
         assert not run(model, batch, training=False)[0][:, 1:].any()
@@ -204,8 +212,7 @@ def test_a_background_label_of_the_context_adds_no_alignment(predictor, scene):
     model.context_layer.pred_layer.bias.data[0] += 1000
     with torch.no_grad():
         pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-        v = {level: model.project(level, pairs) for level in ("sp", "po")}
-        similarity = model.similarity(v, {"sp": model.table_sp, "po": model.table_po}, pairs)
+        similarity = model.similarity(project(model, pairs), {"sp": model.table_sp, "po": model.table_po}, pairs)
     assert not pairs.subject_label.any() and not similarity.any()
 
 
@@ -253,8 +260,12 @@ def test_metrics_of_the_last_step(predictor, scene, plugin_log):
     assert metrics["tau"] == pytest.approx(1 / 0.07)
 
     pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-    v = {level: model.project(level, pairs) for level in ("sp", "po")}
-    guess = model.similarity(v, {"sp": model.table_sp, "po": model.table_po}, pairs)[:, 1:].argmax(dim=1) + 1
+    guess = (
+        model.similarity(project(model, pairs), {"sp": model.table_sp, "po": model.table_po}, pairs)[:, 1:].argmax(
+            dim=1
+        )
+        + 1
+    )
     truth = torch.cat(batch.labels)
     right = (guess == truth)[truth > 0].float().mean().item()
     assert metrics["alignment_accuracy"] == pytest.approx(right)

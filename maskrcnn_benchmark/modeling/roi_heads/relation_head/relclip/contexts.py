@@ -186,19 +186,25 @@ class PairEncoder(nn.Module):
             tree_scores=tree_scores,
         )
 
-    def base_logits(self, pairs: Pairs) -> Tensor:
-        """Logits [N, num_logits] of the context's own classifier."""
-        if self.context == "vctree":
-            return self.ctx_compress(pairs.visual_rep)
+    def visual_classifier(self) -> nn.Linear:
+        """The part of the base classifier that looks at the visual representation."""
+        names = {"vctree": "ctx_compress", "vtranse": "vis_compress"}
+        return getattr(self, names.get(self.context, "rel_compress"))
+
+    def base_logits(self, pairs: Pairs, visual_logits: Tensor) -> Tensor:
+        """Logits [N, num_logits] of the context's own classifier.
+
+        Args:
+            visual_logits: what `visual_classifier` makes of the pairs' visual representations.
+        """
         if self.context == "vtranse":  # of the difference of both representations; the layer has no bias
             of_subject, of_object = self.ctx_compress(pairs.subject_rep), self.ctx_compress(pairs.object_rep)
-            return self.vis_compress(pairs.visual_rep) + of_subject[pairs.subject] - of_object[pairs.object]
-        logits = self.rel_compress(pairs.visual_rep)
+            return visual_logits + of_subject[pairs.subject] - of_object[pairs.object]
         if self.context == "transformer":
-            logits = logits + pair_linear(
+            return visual_logits + pair_linear(
                 self.ctx_compress, pairs.subject_rep, pairs.object_rep, pairs.subject, pairs.object
             )
-        return logits
+        return visual_logits
 
 
 def pair_linear(layer: nn.Linear, subject_rep: Tensor, object_rep: Tensor, subject: Tensor, object_: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
 from maskrcnn_benchmark.utils.comm import is_main_process
 
-from .alignment import PairProjection, group_similarity
+from .alignment import PairProjection, fused_linear, group_similarity
 from .contexts import PairEncoder, Pairs, tree_loss
 from .defaults import KEY
 from .errors import RelCLIPError
@@ -151,9 +151,26 @@ class RelCLIPPredictor(PairEncoder):
             losses by name: loss_rcl_<level>, and the tree's of vctree.
         """
         pairs = self.encode_pairs(proposals, rel_pair_idxs, roi_features, union_features, logger)
+        truth = None
+        if self.training:
+            assert rel_labels is not None
+            truth = foreground_triplets(proposals, pairs, rel_labels)
+        logits, losses = self.score_pairs(pairs, truth)
+        if self.training and pairs.tree_scores is not None:
+            assert rel_binarys is not None
+            losses["binary_loss"] = tree_loss(pairs.tree_scores, rel_binarys)
+        num_objs, num_rels = [len(p) for p in proposals], [len(p) for p in rel_pair_idxs]
+        return pairs.object_logits.split(num_objs), logits.split(num_rels), losses
+
+    def score_pairs(self, pairs: Pairs, truth: Optional[Truth]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """Logits [N, R] of the predicates of all pairs, and the contrastive losses where the truth is given."""
         tables = {level: self._table(level) for level in self.levels}
         num_logits = next(iter(tables.values())).shape[1] if tables else self.num_rel_cls
-        logits = self.base_logits(pairs)
+        aligns = bool(self.levels) and (self.use_alignment or truth is not None)
+        projections: List[Any] = [self.projections[level] for level in self.levels] if aligns else []
+        layers = [self.visual_classifier()] + [projection.visual for projection in projections]
+        visual_logits, *hidden = fused_linear(pairs.visual_rep, layers)
+        logits = self.base_logits(pairs, visual_logits)
         logits = F.pad(logits, [0, num_logits - logits.shape[1]])  # without base, background alone has a logit
         if self.use_bias:
             logits = logits + self.freq_bias.index_with_labels(
@@ -161,40 +178,32 @@ class RelCLIPPredictor(PairEncoder):
             )
 
         losses: Dict[str, Tensor] = {}
-        train_rcl = self.training and self.use_rcl
-        if self.use_alignment or train_rcl:
-            v = {level: self.project(level, pairs) for level in self.levels}
+        if aligns:
+            v = {level: self.project(level, x, pairs) for level, x in zip(self.levels, hidden)}
             scale = self.scale()
             similarity = None
             if self.use_alignment:
                 similarity = self.similarity(v, tables, pairs)
                 logits = logits + self.alignment_weight * scale * similarity
-            if self.training:
-                assert rel_labels is not None
-                truth = foreground_triplets(proposals, pairs, rel_labels)
-                if train_rcl:
-                    losses.update(self.rcl(v, scale, truth))
+            if truth is not None:
+                if self.use_rcl:
+                    losses = self.rcl(v, scale, truth)
                 self._note_metrics(losses, scale, similarity, truth)
-        if self.training and pairs.tree_scores is not None:
-            assert rel_binarys is not None
-            losses["binary_loss"] = tree_loss(pairs.tree_scores, rel_binarys)
-
-        num_objs, num_rels = [len(p) for p in proposals], [len(p) for p in rel_pair_idxs]
-        return pairs.object_logits.split(num_objs), logits.split(num_rels), losses
+        return logits, losses
 
     def _table(self, level: str) -> Tensor:
         """Phrases [G, R, d] to score: the data set's predicates, or in evaluation those that TEST_PREDICATES names."""
         test_table = getattr(self, f"test_table_{level}")
         return getattr(self, f"table_{level}") if self.training or test_table is None else test_table
 
-    def project(self, level: str, pairs: Pairs) -> Tensor:
-        """Pairs in the space of a level's phrases: unit vectors [N, d]."""
+    def project(self, level: str, visual_hidden: Tensor, pairs: Pairs) -> Tensor:
+        """Pairs in the space of a level's phrases: unit vectors [N, d]. visual_hidden: [N, PROJECTION_DIM]."""
         entities = {
             "sp": [(pairs.subject_rep, pairs.subject)],
             "po": [(pairs.object_rep, pairs.object)],
             "spo": [(pairs.subject_rep, pairs.subject), (pairs.object_rep, pairs.object)],
         }
-        return self.projections[level](pairs.visual_rep, entities[level])
+        return self.projections[level](visual_hidden, entities[level])
 
     def similarity(self, v: Mapping[str, Tensor], tables: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
         """Cosine [N, R] of each pair with the phrases of its own classes and each predicate, mean over levels."""
