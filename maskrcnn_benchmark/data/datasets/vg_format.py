@@ -156,7 +156,7 @@ def _row_faults(arrays: dict[str, np.ndarray]) -> list[str]:
 
 def _foreign_relations(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Which images have relations between boxes that are not theirs, bool [N]."""
-    relation_rows, num_relations = _rows(arrays, "rel", np.arange(len(arrays["split"])))
+    relation_rows, num_relations = rows_of(arrays, "rel", np.arange(len(arrays["split"])))
     image = np.repeat(np.arange(len(num_relations)), num_relations)
     ends = arrays["relationships"][relation_rows].astype(np.int64)
     first, last = (arrays[name].astype(np.int64)[image, None] for name in _SPANS["box"])
@@ -164,7 +164,7 @@ def _foreign_relations(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.bincount(image[foreign], minlength=len(num_relations)) > 0
 
 
-def _rows(arrays: dict[str, np.ndarray], what: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(arrays: dict[str, np.ndarray], what: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the boxes ("box") or relations ("rel") of images, one image after the other, and how many each has."""
     first, last = (arrays[name][images].astype(np.int64) for name in _SPANS[what])
     counts = np.where(first >= 0, last - first + 1, 0)
@@ -232,7 +232,7 @@ def read_graphs(
         raise InputError(f"data file {roidb_file} is damaged: {faults[0]}; tools/validate_dataset.py says more")
     boxes = corners(arrays[BOXES])
     images = choose_images(arrays, split, num_im, num_val_im, filter_empty_rels)
-    relation_rows, num_relations = _rows(arrays, "rel", images)
+    relation_rows, num_relations = rows_of(arrays, "rel", images)
     if filter_non_overlap:
         # relations of boxes apart go, and the images that have no others
         ends = arrays["relationships"][relation_rows]
@@ -240,7 +240,7 @@ def read_graphs(
         image = np.repeat(np.arange(len(images)), num_relations)
         left = np.bincount(image[overlap], minlength=len(images))
         relation_rows, images, num_relations = relation_rows[overlap], images[left > 0], left[left > 0]
-    box_rows, num_boxes = _rows(arrays, "box", images)
+    box_rows, num_boxes = rows_of(arrays, "box", images)
 
     mask = np.zeros(len(arrays["split"]), dtype=bool)
     mask[images] = True

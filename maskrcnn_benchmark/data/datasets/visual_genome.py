@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -256,15 +257,9 @@ def get_VG_statistics(
     _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
     fg = np.bincount(np.ravel_multi_index(graphs.triplets().T, shape), minlength=np.prod(shape))
     bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
-    ends = np.cumsum(graphs.num_boxes)
-    # images cut into groups of about as many pairs
-    group = np.cumsum(graphs.num_boxes**2) // _PAIRS_AT_A_TIME
-    for images in np.split(np.arange(len(group)), np.flatnonzero(np.diff(group)) + 1):
-        if len(images):
-            rows = slice(ends[images[0]] - graphs.num_boxes[images[0]], ends[images[-1]])
-            pairs = _pairs(graphs.boxes[rows], graphs.num_boxes[images], must_overlap)
-            labels = graphs.labels[rows][pairs]
-            bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
+    for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
+        labels = graphs.labels[pairs]
+        bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
     return fg.reshape(shape), bg.reshape(shape[:2])
 
 
@@ -273,8 +268,23 @@ def box_filter(boxes: np.ndarray, must_overlap: bool = False) -> np.ndarray:
     return _pairs(boxes, np.array([len(boxes)]), must_overlap)
 
 
+def image_pairs(boxes: np.ndarray, num_boxes: np.ndarray, must_overlap: bool = False) -> Iterator[np.ndarray]:
+    """`box_filter` of many images: boxes [sum of num_boxes, 4], image by image, to pairs of their rows.
+
+    Yields:
+        int64 [k, 2], of one or more images each; the images come in their order.
+    """
+    ends = np.cumsum(num_boxes)
+    # images cut into groups of about as many pairs
+    group = np.cumsum(num_boxes**2) // _PAIRS_AT_A_TIME
+    for images in np.split(np.arange(len(group)), np.flatnonzero(np.diff(group)) + 1):
+        if len(images):
+            first = ends[images[0]] - num_boxes[images[0]]
+            yield first + _pairs(boxes[first : ends[images[-1]]], num_boxes[images], must_overlap)
+
+
 def _pairs(boxes: np.ndarray, counts: np.ndarray, must_overlap: bool) -> np.ndarray:
-    """`box_filter` of several images at once: boxes [sum of counts, 4], image by image, to pairs of their rows."""
+    """`image_pairs` without groups."""
     partners = np.repeat(counts, counts)
     subjects = np.repeat(np.arange(len(boxes)), partners)
     objects = ranges(np.repeat(np.cumsum(counts) - counts, counts), partners)
