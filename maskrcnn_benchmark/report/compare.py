@@ -1,0 +1,239 @@
+"""Which runs are the same setting under several seeds, and whether runs may stand in one table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .labels import file_stem
+from .runs import KIND_METRICS, PLACES, Run
+
+TASKS = {"predcls": "PredCls", "sgcls": "SGCls", "sgdet": "SGDet"}
+_MOST_DIFFERENCES = 3
+_DATA_PER_SEED = "where every seed has data of its own, say so with --data-per-seed"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and sample standard deviation over seeds; the latter is None for a single run."""
+
+    mean: float
+    std: float | None
+
+    def text(self, scale: float = 100, digits: int = 1) -> str:
+        """`61.2 ± 0.4`."""
+        start = f"{scale * self.mean:,.{digits}f}"
+        return start if self.std is None else f"{start} ± {scale * self.std:,.{digits}f}"
+
+
+def statistic(values: Iterable[float | None]) -> Statistic | None:
+    """None where a value is missing."""
+    numbers = list(values)
+    if not numbers or any(value is None for value in numbers):
+        return None
+    return Statistic(statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row: the runs that differ in nothing but their seeds.
+
+    Attributes:
+        variant: the settings in which it differs from others of the same labels, `""` where the labels are enough.
+        runs: by seed.
+    """
+
+    model: str
+    supervision: str
+    bias: bool
+    text: str
+    variant: str
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} ({self.variant})" if self.variant else self.model
+
+    @property
+    def seeds(self) -> list[int | None]:
+        return [run.seed for run in self.runs]
+
+    def metric(self, name: str, k: int | str) -> Statistic | None:
+        return statistic(run.metrics[name][str(k)] for run in self.runs)
+
+    def over_runs(self, value: Callable[[Run], float | None]) -> Statistic | None:
+        return statistic(value(run) for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What may be compared: one task, one protocol, one IoU threshold, the same test sets.
+
+    Attributes:
+        datasets: their names in the catalog.
+        test_sets: fingerprints of the annotations, one, or one per seed.
+        settings: those of full supervision first, otherwise in the order in which the runs were given.
+        kinds_comparable: the two kinds of zero-shot triplets are the same for all runs.
+    """
+
+    task: str
+    protocol: str
+    iou_threshold: float
+    datasets: tuple[str, ...]
+    test_sets: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    kinds_comparable: bool
+
+    @property
+    def title(self) -> str:
+        return TASKS.get(self.task, self.task)
+
+    def metric(self, setting: Setting, name: str, k: int | str) -> Statistic | None:
+        """A cell; None where nothing was measured, or not the same by all."""
+        if name in KIND_METRICS and not self.kinds_comparable:
+            return None
+        return setting.metric(name, k)
+
+    def labels(self, settings: Sequence[Setting]) -> list[str]:
+        """Names that tell these rows apart, for legends."""
+        parts = [(s.supervision + " labels", "bias" if s.bias else "no bias", "text: " + s.text) for s in settings]
+        names = []
+        for setting, own in zip(settings, parts, strict=True):
+            same = [other for s, other in zip(settings, parts, strict=True) if s.name == setting.name]
+            names.append(", ".join([setting.name, *(p for i, p in enumerate(own) if len({o[i] for o in same}) > 1)]))
+        return names
+
+
+def compare(runs: Sequence[Run], data_per_seed: bool = False) -> list[Table]:
+    """Put runs into one table per task.
+
+    Runs whose labels and settings agree are one row. Where labels agree and settings do not, the rows are named by the
+    settings in which they differ.
+
+    Args:
+        data_per_seed: every seed has a test set of its own. Then the runs of a seed must share it, and every row must
+            have every seed, so that all rows are means over the same test sets.
+
+    Raises:
+        InputError: runs that must not stand in one table, or the same run twice.
+    """
+    if not runs:
+        raise InputError("there is no run to compare")
+    folders = [run.folder.resolve() for run in runs]
+    for place, folder in enumerate(folders):
+        if folder in folders[:place]:
+            raise InputError(f"{runs[place].folder} is given twice")
+    order = [*TASKS, *sorted({run.task for run in runs} - TASKS.keys())]
+    by_task = {task: [run for run in runs if run.task == task] for task in order}
+    return [_table(task, chosen, data_per_seed) for task, chosen in by_task.items() if chosen]
+
+
+def _table(task: str, runs: list[Run], data_per_seed: bool) -> Table:
+    for key, what in (("protocol", "by the protocols"), ("iou_threshold", "at the IoU thresholds")):
+        _check_same(runs, key, f"were evaluated {what}", "set TEST.RELATION alike and test again")
+    settings = _settings(runs)
+    if data_per_seed:
+        _check_seeds(settings)
+    seeds = sorted({run.seed for run in runs}) if data_per_seed else [None]
+    for seed in seeds:
+        same = [run for run in runs if not data_per_seed or run.seed == seed]
+        advice = f"the seed {seed} must have one" if data_per_seed else _DATA_PER_SEED
+        _check_same(same, "test_set", "were tested on different images or annotations, with the fingerprints", advice)
+        _check_same(
+            same, "zero_shot", "count different zero-shot triplets, with the fingerprints",
+            "test them with the same file as TEST.RELATION.ZERO_SHOT_TRIPLETS",
+        )  # fmt: skip
+    kinds = {
+        seed: {run.evaluation.get("zero_shot_kinds") for run in runs if not data_per_seed or run.seed == seed}
+        for seed in seeds
+    }
+    return Table(
+        task=task,
+        protocol=runs[0].evaluation["protocol"],
+        iou_threshold=runs[0].evaluation["iou_threshold"],
+        datasets=tuple(dict.fromkeys(run.dataset for run in runs)),
+        test_sets=tuple(dict.fromkeys(run.evaluation["test_set"] for run in runs)),
+        settings=settings,
+        kinds_comparable=all(len(found) == 1 for found in kinds.values()),
+    )
+
+
+def _check_same(runs: Sequence[Run], key: str, what: str, advice: str) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.evaluation[key] != first.evaluation[key]:
+            raise InputError(
+                f"{first.folder} and {run.folder} {what} {first.evaluation[key]} and {run.evaluation[key]}, so their "
+                f"numbers must not stand in one table; {advice}"
+            )
+
+
+def _check_seeds(settings: Sequence[Setting]) -> None:
+    """Every row has every seed."""
+    for setting in settings:
+        for run in setting.runs:
+            if run.seed is None:
+                raise InputError(f"{run.folder} has no seed; with --data-per-seed every run needs one (in run.json)")
+    seeds = {seed for setting in settings for seed in setting.seeds}
+    for setting in settings:
+        if missing := sorted(seeds - set(setting.seeds)):
+            raise InputError(
+                f"{setting.name} ({setting.supervision} labels, {setting.runs[0].task}) has no run of the seed "
+                f"{', '.join(map(str, missing))}, which others have; with --data-per-seed every row needs every seed, "
+                "for rows over different test sets cannot be compared"
+            )
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+def _settings(runs: Sequence[Run]) -> tuple[Setting, ...]:
+    groups: dict[tuple, dict[str, list[Run]]] = {}
+    for run in runs:
+        labels = (run.model, run.supervision, run.bias, run.text)
+        groups.setdefault(labels, {}).setdefault(repr(sorted(_identity(run).items())), []).append(run)
+    rows = []
+    for labels, group in groups.items():
+        members = list(group.values())
+        variants = _variants(members) if len(members) > 1 else [""]
+        for variant, same in zip(variants, members, strict=True):
+            _check_distinct_seeds(same)
+            same = sorted(same, key=lambda run: (run.seed is None, run.seed or 0))
+            rows.append(Setting(*labels, variant, tuple(same)))
+    first = {id(run): place for place, run in enumerate(runs)}
+    return tuple(
+        sorted(rows, key=lambda s: (s.supervision != "full", s.supervision, min(first[id(r)] for r in s.runs)))
+    )
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """The settings that make a run what it is; of files only the names, for every seed has its own."""
+    return {
+        key: file_stem(value) if isinstance(value, str) else value
+        for key, value in run.config.items()
+        if key not in PLACES
+    }
+
+
+def _variants(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """What tells groups of the same labels apart: the settings in which they differ, or their folders."""
+    identities = [_identity(group[0]) for group in groups]
+    keys = sorted(set().union(*identities))
+    differing = [key for key in keys if len({repr(identity.get(key)) for identity in identities}) > 1]
+    if len(differing) > _MOST_DIFFERENCES:
+        return [group[0].folder.name for group in groups]
+    return [", ".join(f"{key.rsplit('.', 1)[-1]} {identity.get(key)}" for key in differing) for identity in identities]
+
+
+def _check_distinct_seeds(runs: Sequence[Run]) -> None:
+    seeds: dict[int | None, Run] = {}
+    for run in runs:
+        if run.seed in seeds:
+            what = "no seed" if run.seed is None else f"the same seed {run.seed}"
+            raise InputError(
+                f"{seeds[run.seed].folder} and {run.folder} are the same setting with {what}, so they give no spread; "
+                "leave one out, or label them in their run.json"
+            )
+        seeds[run.seed] = run

@@ -1,0 +1,215 @@
+"""Scene graphs of models beside the annotated one, as HTML with drawings in SVG that holds the images."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from maskrcnn_benchmark.data.datasets.visual_genome import load_image
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
+from maskrcnn_benchmark.utils.visualization import COLOURS
+
+from .compare import Setting, Table
+
+IMAGES = 6
+RELATIONS = 10  # of a model, best first
+_LONGEST_SIDE = 640  # pixels of an embedded image
+_SAME_OBJECT = 0.5  # IoU from which a detected box takes the number and colour of an annotated one
+
+
+def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[str, str]:
+    """Some images, each with the annotated graph and one of every setting.
+
+    The images are evenly spaced among those that the tests kept (`graphs.json`), which are evenly spaced in the test
+    set: nobody has looked at a prediction to choose them.
+
+    Args:
+        settings: of one table; the runs of the smallest seed that all of them have are shown.
+        prefix: starts the names of drawings, which must differ within a page.
+
+    Returns:
+        HTML, and a sentence on what is shown, or why nothing is.
+
+    Raises:
+        InputError: a damaged `graphs.json`.
+    """
+    common = set.intersection(*(set(setting.seeds) for setting in settings))
+    runs = {seed: [next(run for run in setting.runs if run.seed == seed) for setting in settings] for seed in common}
+    comparable = [
+        seed for seed, chosen in runs.items() if len({run.evaluation["test_set"] for run in chosen}) == 1
+        and all(run.graphs_file.exists() for run in chosen)
+    ]  # fmt: skip
+    if not comparable:
+        return "", "No graphs: these models have no graphs.json of the same seed."
+    seed = min(comparable, key=lambda value: (value is None, value))
+    kept = [read_graphs(run.graphs_file) for run in runs[seed]]
+    images = sorted(set.intersection(*map(set, kept)))
+    there = [index for index in images if Path(kept[0][index]["image"]).is_file()]
+    if not there:
+        return "", f"No graphs: the images, such as {kept[0][images[0]]['image']}, are not there." if images else ""
+    chosen = [there[i] for i in sorted(set(np.linspace(0, len(there) - 1, IMAGES).round().astype(int).tolist()))]
+    names = table.labels(settings)
+    rows = [_row([graphs[index] for graphs in kept], names, f"{prefix}-{index}") for index in chosen]
+    note = (
+        f"{len(rows)} images, evenly spaced in the test set{'' if seed is None else f', runs of seed {seed}'}. Of each "
+        f"model the {RELATIONS} best relations, one predicate per pair; "
+        '<b class="tick">✓</b> marks those that are annotated. In the left column a tick says that the relation is '
+        "among those shown of a model."
+    )
+    return "\n".join(rows), note
+
+
+def read_graphs(path: Path) -> dict[int, dict]:
+    """The graphs of a `graphs.json` by number of the image."""
+    try:
+        graphs = json.loads(path.read_text())
+        return {graph["index"]: graph for graph in graphs}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file of graphs: {error!r}") from error
+
+
+def _row(graphs: Sequence[dict], names: Sequence[str], name: str) -> str:
+    """One image: the annotated graph, and that of each model."""
+    truth, size = graphs[0]["ground_truth"], (graphs[0]["width"], graphs[0]["height"])
+    numbers = list(range(len(truth["boxes"])))
+    cards = []
+    found_by = []
+    for graph, model in zip(graphs, names, strict=True):
+        predicted = graph["prediction"] | {"relations": graph["prediction"]["relations"][:RELATIONS]}
+        own = match_numbers(predicted["boxes"], truth["boxes"])
+        hits = sum(relation["hit"] for relation in predicted["relations"])
+        found_by.append(_hit_triplets(predicted, own, truth))
+        title = f"{escape(model)} <small>{hits} of {len(predicted['relations'])} annotated</small>"
+        marks = ["✓" if relation["hit"] else "" for relation in predicted["relations"]]
+        cards.append(_card(title, predicted, own, marks, name, size))
+    marks = [
+        "".join("✓" if (r["subject"], r["predicate"], r["object"]) in found else "·" for found in found_by)
+        for r in truth["relations"]
+    ]
+    title = f"Ground truth <small>{len(truth['relations'])} relations</small>"
+    cards.insert(0, _card(title, truth, numbers, marks, name, size))
+    symbol = (
+        f'<svg class="store"><symbol id="{name}" viewBox="0 0 {size[0]} {size[1]}">'
+        f'<image href="{image_uri(graphs[0]["image"])}" width="{size[0]}" height="{size[1]}"/></symbol></svg>'
+    )
+    return f'<div class="graphs" style="--columns: {len(cards)}">{symbol}{"".join(cards)}</div>'
+
+
+def _hit_triplets(predicted: dict, numbers: Sequence[int], truth: dict) -> set[tuple[int, str, int]]:
+    """The annotated relations that the shown ones match, as (subject, predicate, object) of annotated boxes.
+
+    Objects are compared by their names and by the overlap of their boxes, as in the evaluation.
+    """
+    overlaps = bbox_overlaps(predicted["boxes"], truth["boxes"]) if predicted["boxes"] and truth["boxes"] else None
+    found = set()
+    for relation in predicted["relations"]:
+        if not relation["hit"]:
+            continue
+        for true in truth["relations"]:
+            agree = relation["predicate"] == true["predicate"] and all(
+                overlaps[relation[end], true[end]] >= _SAME_OBJECT
+                and predicted["names"][relation[end]] == truth["names"][true[end]]
+                for end in ("subject", "object")
+            )
+            if agree:
+                found.add((true["subject"], true["predicate"], true["object"]))
+    return found
+
+
+def match_numbers(boxes: Sequence[Sequence[float]], annotated: Sequence[Sequence[float]]) -> list[int]:
+    """Numbers for predicted boxes: that of the annotated box which they overlap most, each taken once, the closest
+    pairs first; the others go on counting behind the annotated ones.
+    """
+    numbers = [-1] * len(boxes)
+    if boxes and annotated:
+        overlaps = bbox_overlaps(boxes, annotated)
+        taken: set[int] = set()
+        for place in np.argsort(-overlaps, axis=None, kind="stable").tolist():
+            box, number = divmod(place, len(annotated))
+            if overlaps[box, number] < _SAME_OBJECT:
+                break
+            if numbers[box] < 0 and number not in taken:
+                numbers[box] = number
+                taken.add(number)
+    following = len(annotated)
+    for box, number in enumerate(numbers):
+        if number < 0:
+            numbers[box] = following
+            following += 1
+    return numbers
+
+
+def image_uri(path: str) -> str:
+    """An image as data: URI, at most `_LONGEST_SIDE` pixels long."""
+    image = load_image(path)
+    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+# -- one card --------------------------------------------------------------------------------------------------------
+def _card(
+    title: str, graph: dict, numbers: Sequence[int], marks: Sequence[str], symbol: str, size: tuple[int, int]
+) -> str:
+    used = {relation[end] for relation in graph["relations"] for end in ("subject", "object")}
+    drawing = _drawing(graph, numbers, used, symbol, size)
+    rows = "".join(
+        f'<li class="{"hit" if "✓" in mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
+        f"<i>{escape(relation['predicate'])}</i>{_chip(graph, numbers, relation['object'])}"
+        f'<span class="score">{relation["score"]:.2f}</span><b class="tick">{mark}</b></li>'
+        if "score" in relation
+        else f'<li class="{"hit" if "✓" in mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
+        f"<i>{escape(relation['predicate'])}</i>{_chip(graph, numbers, relation['object'])}"
+        f'<b class="tick">{mark}</b></li>'
+        for relation, mark in zip(graph["relations"], marks, strict=True)
+    )
+    return f"<section><h4>{title}</h4>{drawing}<ol>{rows}</ol></section>"
+
+
+def _chip(graph: dict, numbers: Sequence[int], place: int) -> str:
+    number = numbers[place]
+    return (
+        f'<span class="chip" style="--colour: {_colour(number)}"><b>{number + 1}</b>'
+        f"{escape(graph['names'][place])}</span>"
+    )
+
+
+def _drawing(graph: dict, numbers: Sequence[int], used: set[int], symbol: str, size: tuple[int, int]) -> str:
+    """The image with the boxes of the shown relations; the larger ones below, so that all can be seen."""
+    width, height = size
+    letter = max(size) / 26
+    boxes, labels = [], []
+    order = sorted(used, key=lambda place: -_area(graph["boxes"][place]))
+    for place in order:
+        x1, y1, x2, y2 = graph["boxes"][place]
+        colour, text = _colour(numbers[place]), str(numbers[place] + 1)
+        boxes.append(
+            f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" stroke="{colour}"/>'
+        )
+        wide, high = letter * (0.45 + 0.6 * len(text)), letter * 1.15
+        left, top = min(max(x1, 0), width - wide), min(max(y1, 0), height - high)
+        labels.append(
+            f'<g transform="translate({left:.1f} {top:.1f})"><rect width="{wide:.1f}" height="{high:.1f}" '
+            f'fill="{colour}"/><text x="{wide / 2:.1f}" y="{0.92 * letter:.1f}">{text}</text></g>'
+        )
+    return (
+        f'<svg class="scene" viewBox="0 0 {width} {height}" font-size="{letter:.2f}"><use href="#{symbol}"/>'
+        f'<g class="boxes">{"".join(boxes)}</g><g class="numbers">{"".join(labels)}</g></svg>'
+    )
+
+
+def _area(box: Sequence[float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]

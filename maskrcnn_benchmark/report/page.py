@@ -1,0 +1,163 @@
+"""The report as one HTML page that needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .compare import Setting, Table
+from .graphs import graph_rows
+from .plots import curve_plot, predicate_plot
+from .tables import LABELS, Cells, all_cells, conditions
+
+PLOTTED = 4  # settings in a plot where nothing says which
+_STYLE = """
+:root { --line: #dcdfe4; --soft: #5b6472; --accent: #0b6e4f; }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: #1d2129;
+       max-width: 1240px; margin: 0 auto; padding: 28px 24px 60px; background: #fff; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+h2 { font-size: 21px; margin: 44px 0 4px; padding-top: 14px; border-top: 2px solid #1d2129; }
+h3 { font-size: 16px; margin: 30px 0 6px; }
+p { margin: 4px 0 10px; max-width: 900px; }
+.note, nav { color: var(--soft); font-size: 13.5px; }
+nav a { margin-right: 16px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: 4px 9px; text-align: right; }
+th { font-weight: 600; }
+thead tr:last-child th { border-bottom: 1.5px solid #1d2129; }
+th.group { text-align: center; border-bottom: 1px solid var(--line); }
+tbody tr { border-bottom: 1px solid var(--line); }
+tbody tr.start { border-top: 1.5px solid #8a929e; }
+td.label, th.label { text-align: left; }
+td.first, th.first { padding-left: 20px; }
+td.best { font-weight: 700; color: var(--accent); }
+.plot { display: block; max-width: 100%; margin: 4px 0 10px; }
+.store { position: absolute; width: 0; height: 0; }
+.graphs { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 18px;
+          margin: 14px 0 34px; }
+.graphs h4 { margin: 0 0 6px; font-size: 14px; }
+.graphs small { font-weight: 400; color: var(--soft); margin-left: 4px; }
+.scene { display: block; width: 100%; height: auto; border-radius: 4px; }
+.boxes rect { fill: none; stroke-width: 2.2px; vector-effect: non-scaling-stroke; }
+.numbers text { fill: #fff; font-weight: 700; text-anchor: middle; }
+.graphs ol { list-style: none; margin: 8px 0 0; padding: 0; font-size: 13px; }
+.graphs li { display: flex; align-items: center; gap: 6px; padding: 2.5px 6px; border-bottom: 1px solid #eef0f2; }
+.graphs li.hit { background: #eaf6f0; }
+.graphs li i { color: #1d2129; }
+.graphs .score { margin-left: auto; color: var(--soft); font-variant-numeric: tabular-nums; }
+.graphs .score + .tick { min-width: 1em; }
+.graphs i ~ .tick { margin-left: 4px; }
+.graphs .chip + .tick { margin-left: auto; letter-spacing: 3px; }
+.tick { color: var(--accent); }
+.chip { display: inline-flex; align-items: center; border: 1px solid var(--colour); border-radius: 9px;
+        overflow: hidden; line-height: 1.35; padding-right: 7px; white-space: nowrap; }
+.chip b { background: var(--colour); color: #fff; padding: 0 6px; margin-right: 5px; font-size: 12px;
+          line-height: 1.6; }
+@media (max-width: 800px) { .graphs { grid-template-columns: 1fr; } }
+"""
+
+
+def page(tables: Sequence[Table], show: Sequence[str], title: str) -> str:
+    """The whole page.
+
+    Args:
+        show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
+            plots, and the first two in pictures. Of those named, the first two stand in the pictures.
+
+    Raises:
+        InputError: a name that no table has.
+    """
+    _check_names(tables, show)
+    sections = "\n".join(_section(table, show) for table in tables)
+    links = "".join(f'<a href="#{table.task}">{escape(table.title)}</a>' for table in tables)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><h1>{escape(title)}</h1><nav>{links}</nav>\n{sections}\n</body></html>\n"
+    )
+
+
+def _check_names(tables: Sequence[Table], show: Sequence[str]) -> None:
+    names = {name for table in tables for setting in table.settings for name in (setting.name, setting.model)}
+    for name in show:
+        if name not in names:
+            raise InputError(f"there is no model {name!r} to show; there are {', '.join(sorted(names))}")
+
+
+def _section(table: Table, show: Sequence[str]) -> str:
+    parts = [f'<h2 id="{table.task}">{escape(table.title)}</h2><p class="note">{escape(conditions(table))}</p>']
+    parts.extend(_table(cells) for cells in all_cells(table))
+    for run in (run for setting in table.settings for run in setting.runs if run.differences):
+        changes = ", ".join(f"{key} {was!r} became {now!r}" for key, (was, now) in run.differences.items())
+        parts.append(
+            f'<p class="note">{escape(str(run.folder))} was not tested as it was trained: {escape(changes)}.</p>'
+        )
+    pictured: list[Setting] = []
+    for supervision in dict.fromkeys(setting.supervision for setting in table.settings):
+        chosen = _chosen([setting for setting in table.settings if setting.supervision == supervision], show)
+        if not chosen:
+            continue
+        if len(chosen) > len(pictured) and len(pictured) < 2:
+            pictured = chosen[:2]
+        for heading, plot in (
+            (f"Recall@50 of each predicate, {supervision} labels", predicate_plot(table, chosen)),
+            (f"Learning curves, {supervision} labels", curve_plot(table, chosen)),
+        ):
+            if plot:
+                parts.append(f"<h3>{escape(heading)}</h3>{_embedded(plot, heading)}")
+    if pictured:
+        rows, note = graph_rows(table, pictured, table.task)
+        if note:
+            parts.append(f'<h3>Scene graphs</h3><p class="note">{note}</p>{rows}')
+    return "\n".join(parts)
+
+
+def _chosen(settings: Sequence[Setting], show: Sequence[str]) -> list[Setting]:
+    if not show:
+        return list(settings[:PLOTTED])
+    return [setting for name in show for setting in settings if name in (setting.name, setting.model)]
+
+
+def _embedded(svg: str, description: str) -> str:
+    """As an image, so that names within several drawings cannot meet."""
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<img class="plot" alt="{escape(description)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _table(cells: Cells) -> str:
+    starts, place = {len(LABELS)}, len(LABELS)
+    groups = [f'<th colspan="{len(LABELS)}"></th>']
+    for name, width in cells.groups:
+        starts.add(place)
+        place += width
+        groups.append(f'<th class="group" colspan="{width}">{escape(name)}</th>')
+
+    def style(column: int, *more: str) -> str:
+        names = [*more]
+        if column < len(LABELS) - 1:
+            names.append("label")
+        if column in starts:
+            names.append("first")
+        return f' class="{" ".join(names)}"' if names else ""
+
+    heading = "".join(f"<th{style(i)}>{escape(name)}</th>" for i, name in enumerate(cells.columns))
+    body, before = [], None
+    for row, best in zip(cells.rows, cells.best, strict=True):
+        line = "".join(
+            f"<td{style(i, *(['best'] if mark else []))}>{escape(cell)}</td>"
+            for i, (cell, mark) in enumerate(zip(row, best, strict=True))
+        )
+        start = ' class="start"' if before not in (None, row[1]) else ""
+        before = row[1]
+        body.append(f"<tr{start}>{line}</tr>")
+    return (
+        f"<h3>{escape(cells.title)}</h3><div class='scroll'><table><thead><tr>{''.join(groups)}</tr>"
+        f"<tr>{heading}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<p class="note">{escape(cells.note)}</p>'
+    )

@@ -1,0 +1,122 @@
+"""The plots of a report, as SVG text that needs no other file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from maskrcnn_benchmark.utils.visualization import COLOURS
+
+from .compare import Setting, Table
+from .tables import recall_by_predicate, training_frequency
+
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "svg.hashsalt": "report",  # the same plot gives the same file
+}
+_MARKERS = "osD^vPX*"
+# Losses that models have in common; the total also holds those of one model only.
+_SHARED_LOSS, _TOTAL_LOSS = "loss_rel", "loss"
+
+
+def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
+    """Recall@50 of every predicate, from the most to the least frequent in training, above its number of labels.
+
+    Returns:
+        SVG; "" where an evaluation does not tell the frequencies.
+    """
+    frequency = training_frequency(table, settings[0].supervision)
+    if not frequency:
+        return ""
+    names = sorted(frequency, key=lambda name: (-frequency[name], name))
+    place = np.arange(len(names))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(max(8, 0.24 * len(names) + 1.5), 5.2), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        recalls = [recall_by_predicate(setting) for setting in settings]
+        rows = np.array([[100 * found.get(name, np.nan) for name in names] for found in recalls])
+        upper.vlines(place, rows.min(0), rows.max(0), color="#c8c8c8", linewidth=1.5, zorder=1)
+        for number, (label, row) in enumerate(zip(table.labels(settings), rows, strict=True)):
+            style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
+            upper.plot(
+                place, row, linestyle="none", markersize=5, label=f"{label} (mean {np.nanmean(row):.1f})", **style
+            )
+        upper.set_ylabel("recall@50 (%)")
+        upper.set_ylim(-2, 102)
+        upper.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        lower.bar(place, [frequency[name] for name in names], color="#9aa5b1", width=0.7)
+        lower.set_yscale("log")
+        lower.set_ylabel("training labels")
+        lower.set_xticks(place, names, rotation=90)
+        lower.set_xlim(-0.7, len(names) - 0.3)
+        for axis in (upper, lower):
+            axis.grid(False, axis="x")
+        return _svg(figure)
+
+
+def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
+    """Training loss and validation over iterations, each the mean over seeds.
+
+    Returns:
+        SVG; "" where no training was recorded.
+    """
+    curves = [_mean_curves(setting) for setting in settings]
+    shared = all(_SHARED_LOSS in each for each in curves if _TOTAL_LOSS in each)
+    loss = _SHARED_LOSS if shared else _TOTAL_LOSS
+    panels = [(loss, "loss of the predicates" if shared else "sum of all losses", 1.0)]
+    panels.append(("validation", "validation R@100 (%)", 100.0))
+    panels = [panel for panel in panels if any(panel[0] in each for each in curves)]
+    if not panels:
+        return ""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2 * len(panels), 3.4), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(1, len(panels)))
+        for axis, (name, title, scale) in zip(axes, panels, strict=True):
+            for number, (label, each) in enumerate(zip(table.labels(settings), curves, strict=True)):
+                if name not in each:
+                    continue
+                iterations, values = each[name]
+                marker = _MARKERS[number % len(_MARKERS)] if len(values) <= 30 else ""
+                colour = COLOURS[number % len(COLOURS)]
+                axis.plot(iterations, scale * smooth(values), color=colour, label=label, marker=marker, markersize=4)
+            axis.set_xlabel("iteration")
+            axis.set_title(title, fontsize=9, loc="left")
+        axes[0].legend(frameon=False)
+        return _svg(figure)
+
+
+def smooth(values: np.ndarray, points: int = 60) -> np.ndarray:
+    """Running mean over about a `points`-th of the values; nothing is smoothed where there are no more than that."""
+    width = len(values) // points
+    if width <= 1:
+        return values
+    total = np.cumsum(np.concatenate([[0.0], values]))
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - width, 0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def _mean_curves(setting: Setting) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{name: (iterations, mean over those runs that have the curve, where all of them have a value)}."""
+    found = {}
+    for name in (_SHARED_LOSS, _TOTAL_LOSS, "validation"):
+        curves = [dict(run.curves[name]) for run in setting.runs if name in run.curves]
+        common = sorted(set.intersection(*map(set, curves))) if curves else []
+        if common:
+            found[name] = np.array(common), np.array([np.mean([curve[i] for curve in curves]) for i in common])
+    return found
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,194 @@
+"""The tables of a report as rows of text; Markdown and HTML lay them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .compare import Setting, Statistic, Table
+from .runs import KIND_METRICS, TOP_K
+
+NOTHING = "–"
+PER_PREDICATE = "mR@50"  # whose recalls by predicate are shown
+_NAMES = {"R": "R", "mR": "mR", "zR": "zR", "ngR": "ng-R", "ngmR": "ng-mR", "ngzR": "ng-zR",
+          "zR_seen_pair": "zR seen pair", "zR_new_pair": "zR new pair"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table of text.
+
+    Attributes:
+        title, note: above and below it.
+        groups: (heading, number of columns) over the columns of numbers.
+        columns: headings of the labels, then of the numbers.
+        rows: labels, then numbers.
+        best: for each row, which of its cells are the best of their supervision.
+    """
+
+    title: str
+    note: str
+    groups: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    best: tuple[tuple[bool, ...], ...]
+
+
+LABELS = ("model", "labels", "bias", "text", "seeds")
+
+
+def all_cells(table: Table) -> list[Cells]:
+    """Recalls, recalls of further kinds, recalls by frequency of the predicates, and cost."""
+    kinds_note = "" if table.kinds_comparable else (
+        " The kinds are not the same for all runs, which were trained on different triplets: test them with one "
+        "zero_shot_kinds.json as TEST.RELATION.ZERO_SHOT_TRIPLETS."
+    )  # fmt: skip
+    tables = [
+        _recalls(table, "Recall, mean recall and zero-shot recall", ("R", "mR", "zR"), "With graph constraint, in %."),
+        _recalls(
+            table,
+            "Zero-shot recall by kind, and recalls without graph constraint",
+            (*KIND_METRICS, "ngR", "ngmR", "ngzR"),
+            "In %. Seen pair: training shows the two classes with other predicates; new pair: it does not."
+            + kinds_note,
+        ),
+        _by_frequency(table),
+        _cost(table),
+    ]
+    return [cells for cells in tables if cells is not None]
+
+
+def conditions(table: Table) -> str:
+    """What the numbers of a table were measured under, in a sentence."""
+    images = {run.evaluation["num_images"] for setting in table.settings for run in setting.runs}
+    sets = "one test set" if len(table.test_sets) == 1 else f"{len(table.test_sets)} test sets, one per seed"
+    spread = any(len(setting.runs) > 1 for setting in table.settings)
+    return (
+        f"{', '.join(table.datasets)} ({sets}, {' or '.join(f'{n:,}' for n in sorted(images))} images), protocol "
+        f"{table.protocol}, IoU {table.iou_threshold}."
+        + (" ± is the sample standard deviation over seeds." if spread else "")
+    )
+
+
+def _recalls(table: Table, title: str, metrics: tuple[str, ...], note: str) -> Cells:
+    values = [[table.metric(s, name, k) for name in metrics for k in TOP_K] for s in table.settings]
+    groups = tuple((_NAMES[name], len(TOP_K)) for name in metrics)
+    return _cells(table, title, note, groups, [f"@{k}" for _ in metrics for k in TOP_K], values)
+
+
+def training_frequency(table: Table, supervision: str | None = None) -> dict[str, float]:
+    """How often each predicate occurs in training, mean over the runs; {} where an evaluation does not tell.
+
+    Args:
+        supervision: only runs of this; None: of the first setting's.
+    """
+    chosen = supervision or table.settings[0].supervision
+    runs = [run for setting in table.settings if setting.supervision == chosen for run in setting.runs]
+    counts = [run.evaluation.get("training_frequency") for run in runs]
+    if not counts or not all(counts):
+        return {}
+    return {name: float(np.mean([each[name] for each in counts])) for name in counts[0]}
+
+
+def recall_by_predicate(setting: Setting) -> dict[str, float]:
+    """Recall@50 of each predicate, mean over the runs."""
+    found = [run.evaluation["recall_by_predicate"][PER_PREDICATE] for run in setting.runs]
+    return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def frequency_groups(frequency: dict[str, float]) -> dict[str, list[str]]:
+    """The predicates in three groups of about equal number, from the most frequent on."""
+    order = sorted(frequency, key=lambda name: -frequency[name])
+    return dict(zip(("head", "body", "tail"), (part.tolist() for part in np.array_split(order, 3)), strict=True))
+
+
+def _by_frequency(table: Table) -> Cells | None:
+    frequency = training_frequency(table)
+    if not frequency:
+        return None
+    groups = frequency_groups(frequency)
+    values = []
+    for setting in table.settings:
+        recalls = [run.evaluation["recall_by_predicate"][PER_PREDICATE] for run in setting.runs]
+        means = [[float(np.mean([each[name] for name in names])) for each in recalls] for names in groups.values()]
+        values.append([_statistic(row) for row in means])
+    sizes = ", ".join(f"{group} {len(names)} ({_range(frequency, names)})" for group, names in groups.items())
+    return _cells(
+        table,
+        "mR@50 by frequency of the predicate",
+        f"In %. Predicates by their number of {table.settings[0].supervision} training labels: {sizes}.",
+        (("mR@50", 3),),
+        list(groups),
+        values,
+    )
+
+
+def _range(frequency: dict[str, float], names: list[str]) -> str:
+    counts = [frequency[name] for name in names]
+    return f"{max(counts):,.0f} to {min(counts):,.0f}" if counts else "none"
+
+
+def _cost(table: Table) -> Cells:
+    rows = []
+    for setting in table.settings:
+        params = setting.over_runs(lambda run: run.params)
+        times = [setting.over_runs(lambda run: run.step_ms), setting.over_runs(lambda run: run.inference_ms)]
+        iterations = setting.over_runs(lambda run: max((i for i, _ in run.curves.get("loss", [])), default=None))
+        rows.append((
+            *_labels(setting),
+            NOTHING if params is None else f"{params.mean / 1e6:.2f} M",
+            NOTHING if iterations is None else f"{iterations.mean:,.0f}",
+            *(NOTHING if value is None else value.text(scale=1, digits=0) for value in times),
+        ))  # fmt: skip
+    devices = sorted({run.device for setting in table.settings for run in setting.runs if run.device})
+    return Cells(
+        title="Cost",
+        note="Parameters of the relation predictor; median time of a training iteration; time of the whole model for a "
+        f"test image ({', '.join(devices) or 'device not recorded'}). Times compare only where nothing else ran on the "
+        "machine.",
+        groups=(("size", 1), ("training", 2), ("test", 1)),
+        columns=(*LABELS, "parameters", "iterations", "ms an iteration", "ms an image"),
+        rows=tuple(rows),
+        best=tuple((False,) * len(row) for row in rows),
+    )
+
+
+def _statistic(values: list[float]) -> Statistic:
+    return Statistic(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def _labels(setting: Setting) -> tuple[str, ...]:
+    return (
+        setting.name, setting.supervision, "yes" if setting.bias else "no", setting.text, str(len(setting.runs))
+    )  # fmt: skip
+
+
+def _cells(
+    table: Table,
+    title: str,
+    note: str,
+    groups: tuple[tuple[str, int], ...],
+    columns: list[str],
+    values: list[list[Statistic | None]],
+) -> Cells:
+    """Percentages, the best mean of each supervision marked where it has several rows."""
+    best = [[False] * len(columns) for _ in values]
+    for supervision in {setting.supervision for setting in table.settings}:
+        places = [i for i, setting in enumerate(table.settings) if setting.supervision == supervision]
+        for column in range(len(columns)):
+            # as printed: what looks equal is equally good
+            shown = {i: round(100 * v.mean, 1) for i in places if (v := values[i][column]) is not None}
+            for i in shown:
+                best[i][column] = len(shown) > 1 and shown[i] == max(shown.values())
+    return Cells(
+        title=title,
+        note=note,
+        groups=groups,
+        columns=(*LABELS, *columns),
+        rows=tuple(
+            (*_labels(setting), *(NOTHING if value is None else value.text() for value in row))
+            for setting, row in zip(table.settings, values, strict=True)
+        ),
+        best=tuple((*(False,) * len(LABELS), *row) for row in best),
+    )

@@ -1,0 +1,108 @@
+"""Writes a comparison: `report.json`, `report.md` and `report.html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskrcnn_benchmark.utils.files import atomic_write
+
+from .compare import Statistic, Table, compare
+from .page import page
+from .runs import METRICS, TOP_K, Run
+from .tables import Cells, all_cells, conditions
+
+
+def write_report(
+    runs: Sequence[Run],
+    output: str | Path,
+    data_per_seed: bool = False,
+    show: Sequence[str] = (),
+    title: str = "Comparison of relation models",
+) -> list[Table]:
+    """Compare runs and write `report.json`, `report.md` and `report.html` into a folder.
+
+    Args:
+        data_per_seed: see `compare`.
+        show: names of models in plots and pictures, see `page`.
+
+    Returns:
+        the tables, which `markdown` makes into text.
+
+    Raises:
+        InputError: see `compare` and `page`; nothing is written then.
+    """
+    output = Path(output)
+    tables = compare(runs, data_per_seed)
+    contents = {
+        "report.json": json.dumps(report(runs, tables), indent=1),
+        "report.md": f"# {title}\n\n{markdown(tables)}\n",
+        "report.html": page(tables, show, title),
+    }
+    for name, content in contents.items():
+        with atomic_write(output / name) as path:
+            path.write_text(content, encoding="utf-8")
+    return tables
+
+
+def report(runs: Sequence[Run], tables: Sequence[Table]) -> dict[str, Any]:
+    """What `report.json` holds: every run, and the tables with mean and sample standard deviation over seeds."""
+    return {
+        "runs": [run.entry() for run in runs],
+        "tables": [
+            {
+                "task": table.task,
+                "protocol": table.protocol,
+                "iou_threshold": table.iou_threshold,
+                "datasets": table.datasets,
+                "test_sets": table.test_sets,
+                "rows": [
+                    {
+                        "model": setting.model,
+                        "variant": setting.variant,
+                        "supervision": setting.supervision,
+                        "bias": setting.bias,
+                        "text": setting.text,
+                        "seeds": setting.seeds,
+                        "metrics": {
+                            name: {str(k): _plain(table.metric(setting, name, k)) for k in TOP_K} for name in METRICS
+                        },
+                        "step_ms": _plain(setting.over_runs(lambda run: run.step_ms)),
+                        "inference_ms": _plain(setting.over_runs(lambda run: run.inference_ms)),
+                        "params": _plain(setting.over_runs(lambda run: run.params)),
+                    }
+                    for setting in table.settings
+                ],
+            }
+            for table in tables
+        ],
+    }
+
+
+def _plain(value: Statistic | None) -> dict[str, float | None] | None:
+    return None if value is None else {"mean": value.mean, "std": value.std}
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown, the best of each column and supervision in bold."""
+    parts = []
+    for table in tables:
+        parts.append(f"## {table.title}\n\n{conditions(table)}")
+        parts.extend(f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table))
+    return "\n\n".join(parts)
+
+
+def _markdown(cells: Cells) -> str:
+    headings = list(cells.columns)
+    place = len(headings) - sum(width for _, width in cells.groups)
+    for name, width in cells.groups:
+        for column in range(place, place + width):
+            if headings[column].startswith("@"):
+                headings[column] = name + headings[column]
+        place += width
+    lines = [headings, ["---"] * len(headings)]
+    for row, best in zip(cells.rows, cells.best, strict=True):
+        lines.append([f"**{cell}**" if mark else cell for cell, mark in zip(row, best, strict=True)])
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
