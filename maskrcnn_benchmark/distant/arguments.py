@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+
+from maskrcnn_benchmark.data.datasets.vg_format import BOXES
 from maskrcnn_benchmark.utils.errors import InputError
+
+from .clip_scores import TEMPLATES
+from .crops import FITS, CropRule
+from .expectation import Expectation
+from .labels import Labels, read_arrays, read_labels
 
 
 def add_source(parser: argparse.ArgumentParser, what: str) -> None:
@@ -59,3 +67,102 @@ def dictionary_of(args: argparse.Namespace) -> Path:
     """Path of the dictionary: --dictionary, or the one that belongs to the h5 by its name."""
     name = args.h5.with_suffix(".json").name.replace("SGG", "SGG-dicts", 1)
     return beside(args, args.dictionary, "--dictionary", name)
+
+
+def add_human(parser: argparse.ArgumentParser) -> None:
+    """--human."""
+    parser.add_argument(
+        "--human", type=Path, metavar="H5", help="the h5 with human labels, to compare with; nothing is learnt from it"
+    )
+
+
+def human_labels(args: argparse.Namespace, arrays: dict[str, np.ndarray], images: np.ndarray) -> Labels | None:
+    """The labels of --human for these images, None where it is not given.
+
+    Args:
+        arrays: of the h5 with noisy labels.
+
+    Raises:
+        InputError: the files do not hold the same boxes.
+    """
+    if args.human is None:
+        return None
+    human = read_arrays(args.human)
+    for name in (BOXES, "labels", "img_to_first_box", "img_to_last_box"):
+        if not np.array_equal(human[name], arrays[name]):
+            raise InputError(f"--human {args.human} differs in {name}: it is not the file that was labelled anew")
+    return read_labels(human, images)
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    """How CLIP sees pairs: --margin, --fit, --template, --batch, --workers."""
+    rule = CropRule()
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=rule.margin,
+        metavar="SHARE",
+        help="added around a pair's box, as a share of its sides (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default=rule.fit,
+        help="how the crop becomes a square: filled up, or out of proportion (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--template",
+        action="append",
+        metavar="TEXT",
+        help="phrase with {subject}, {predicate} and {object}; may be repeated (default: three)",
+    )
+    parser.add_argument("--batch", type=int, default=256, help="crops at once (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that read pictures (default: none, in this process)"
+    )
+
+
+def clip_options(args: argparse.Namespace) -> dict:
+    """What `add_clip` read, as arguments of `ClipScorer`."""
+    for name in ("batch", "workers"):
+        if getattr(args, name) < (name == "batch"):
+            raise InputError(f"--{name} is {getattr(args, name)}; it must be {int(name == 'batch')} or more")
+    return {
+        "templates": tuple(args.template or TEMPLATES),
+        "rule": CropRule(args.margin, args.fit),
+        "batch": args.batch,
+        "workers": args.workers,
+    }
+
+
+def add_expectation(parser: argparse.ArgumentParser, prior: float, threshold: float) -> None:
+    """How scores become weights: --temperature, --prior, --threshold."""
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="of the scores: below 1 the likeliest candidate gets more (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--prior",
+        type=float,
+        default=prior,
+        help="exponent of the weights that candidates have already; 0: they do not count (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=threshold,
+        help="candidates below this are dropped, except the likeliest of a pair (default: %(default)s)",
+    )
+
+
+def expectation_of(args: argparse.Namespace) -> Expectation:
+    """What `add_expectation` read.
+
+    Raises:
+        InputError: a value that it cannot have.
+    """
+    expectation = Expectation(args.temperature, args.prior, args.threshold)
+    expectation.check()
+    return expectation

@@ -11,7 +11,7 @@ import inspect
 import os
 import zipfile
 from importlib import metadata
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -219,11 +219,16 @@ def import_library(library: str) -> Any:
         ) from error
 
 
-def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
-    """A text tower in the format of OpenAI's package, by name or from a file."""
+def load_clip_state(spec: EncoderSpec) -> Tuple[Any, Dict[str, Tensor]]:
+    """OpenAI's package, and the tensors of both towers, by name or from a file; errors as `load_text_encoder`."""
     clip = import_library("clip")
     path = spec.weights_file()
-    state = read_clip_weights(path) if path else download_clip_weights(clip, spec.name)
+    return clip, read_clip_weights(path) if path else download_clip_weights(clip, spec.name)
+
+
+def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
+    """A text tower in the format of OpenAI's package."""
+    clip, state = load_clip_state(spec)
     missing = [
         name
         for name in ("token_embedding.weight", "positional_embedding", "ln_final.weight", "text_projection")
@@ -231,7 +236,7 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
     ]
     if missing:
         raise RelCLIPError(
-            f"{path}: these are no weights of a CLIP model: {missing[0]} is missing "
+            f"{spec.name}: these are no weights of a CLIP model: {missing[0]} is missing "
             f"(of {len(state)} tensors, the first is {next(iter(state), 'none')})."
         )
     width = state["ln_final.weight"].shape[0]
@@ -310,8 +315,8 @@ def download_clip_weights(clip: Any, name: str) -> Dict[str, Tensor]:
     return model.state_dict()
 
 
-def load_open_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
-    """A text tower of open_clip: causal ones by their prefix tree, others at full length."""
+def load_open_clip_model(spec: EncoderSpec) -> Tuple[Any, Any]:
+    """A model of open_clip with both towers, frozen, in float32, and its tokenizer; errors as `load_text_encoder`."""
     open_clip = import_library("open_clip")
     try:
         model = open_clip.create_model(spec.name, pretrained=spec.weights_file() or spec.pretrained or None)
@@ -322,7 +327,13 @@ def load_open_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
             f"({error}); open_clip.list_pretrained() lists what it knows, and PRETRAINED may also be the path of "
             f"downloaded weights."
         ) from error
-    model = model.to(device).float().eval().requires_grad_(False)
+    return model.float().eval().requires_grad_(False), tokenizer
+
+
+def load_open_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
+    """A text tower of open_clip: causal ones by their prefix tree, others at full length."""
+    model, tokenizer = load_open_clip_model(spec)
+    model = model.to(device)
     text = getattr(model, "text", model)  # CustomTextCLIP keeps the tower in a module of its own
     if has_causal_tower(text):
         tower = CausalTower(
