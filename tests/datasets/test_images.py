@@ -8,7 +8,7 @@ from PIL import Image
 from support import PARITY
 
 from maskrcnn_benchmark.data.datasets import ListDataset
-from maskrcnn_benchmark.data.datasets.images import image_size, is_turned, load_image
+from maskrcnn_benchmark.data.datasets.images import image_format, image_size, load_image
 from maskrcnn_benchmark.utils.errors import InputError
 
 
@@ -43,14 +43,14 @@ def test_exif_rotation_is_applied_on_request_only(tmp_path):
     picture = np.zeros((40, 60, 3), np.uint8)
     picture[:20] = 255
     Image.fromarray(picture).save(path, exif=exif)
-    assert is_turned(path)
+    assert image_format(path) == ("JPEG", True)
     assert load_image(path).size == image_size(path) == (60, 40)
     upright = load_image(path, upright=True)
     assert upright.size == image_size(path, upright=True) == (40, 60)
     # turned clockwise, what was above is on the right
     assert np.asarray(upright)[30, 35].min() > 200 and np.asarray(upright)[30, 5].max() < 50
     Image.fromarray(picture).save(path)
-    assert not is_turned(path)
+    assert image_format(path) == ("JPEG", False)
 
 
 def test_broken_files_are_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps
 from maskrcnn_benchmark.utils.errors import InputError
 
 _EXIF_ORIENTATION = 0x0112
+# Formats that Pillow knows by name only: it cannot decode them itself.
+_NO_IMAGES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
@@ -40,10 +43,17 @@ def image_size(path: str | os.PathLike, upright: bool = False) -> tuple[int, int
         return width, height
 
 
-def is_turned(path: str | os.PathLike) -> bool:
-    """Whether the EXIF data say that the image is to be turned or mirrored for viewing."""
+def image_format(path: str | os.PathLike) -> tuple[str, bool]:
+    """Pillow's name of the file's format, such as JPEG, and whether its EXIF data say to turn or mirror the image."""
     with _opened(path) as image:
-        return image.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+        return str(image.format), image.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """Suffixes of the files that Pillow reads as images, in small letters."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN and kind not in _NO_IMAGES)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,58 @@
+"""The json of VRD (Lu et al., ECCV 2016).
+
+{file name: [{"predicate": number, "subject": {"category": number, "bbox": [y1, y2, x1, x2]}, "object": {...}}]}, and
+two lists with the names of objects and predicates, numbered from 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from maskrcnn_benchmark.data.datasets.vg_format import read_json
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .annotations import Annotations, ImageFolders, ImageGraph, box_of, entry, number
+
+
+def read_vrd(
+    path: str | os.PathLike,
+    objects_path: str | os.PathLike,
+    predicates_path: str | os.PathLike,
+    folders: Sequence[str | os.PathLike],
+) -> Annotations:
+    """Annotations of VRD. VRD names objects pair by pair: equal boxes of one class are one object here.
+
+    Raises:
+        InputError: a missing file, or an entry that is not as described.
+    """
+    objects, predicates = _names(objects_path), _names(predicates_path)
+    data, find = read_json(path), ImageFolders(folders).find
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold an object with file names as keys, found a {type(data).__name__}")
+    images = []
+    for file_name, triplets in data.items():
+        with entry(path, f"image {file_name}"):
+            places: dict[tuple[int, tuple[float, ...]], int] = {}
+            relations = []
+            for triplet in triplets:
+                ends = []
+                for role in ("subject", "object"):
+                    category = number(triplet[role]["category"], len(objects), f"the category of the {role}")
+                    thing = (category, tuple(box_of(triplet[role]["bbox"])))
+                    ends.append(places.setdefault(thing, len(places)))
+                predicate = number(triplet["predicate"], len(predicates), "the predicate")
+                relations.append((ends[0], predicates[predicate], ends[1]))
+            boxes = np.array([box for _, box in places], dtype=np.float64).reshape(-1, 4)
+            names = [objects[category] for category, _ in places]
+            images.append(ImageGraph(find(file_name), boxes[:, [2, 0, 3, 1]], names, relations))
+    return Annotations(images, objects, predicates)
+
+
+def _names(path: str | os.PathLike) -> list[str]:
+    names = read_json(path)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path} must be a list of names")
+    return names

@@ -1,0 +1,222 @@
+"""Writes annotated images as a data set in the VG-SGG format, which docs/datasets.md describes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from maskrcnn_benchmark.data.datasets.images import image_format, load_image
+from maskrcnn_benchmark.data.datasets.vg_format import ATTRIBUTES_PER_BOX, BOX_SCALE, BOXES, NAME_KINDS, SPLIT_CODES
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_folder
+
+from .annotations import ImageGraph
+
+FIRST_IMAGE_ID = 100_000  # beyond the four broken images of Visual Genome that SGB leaves out by name
+_JPEG_QUALITY = 95
+
+
+@dataclass
+class BuildReport:
+    """What became of the annotations.
+
+    Attributes:
+        images, objects, relations: how many are in the data set, images by split.
+        clipped: boxes that reached out of their image.
+        dropped: in words, the objects that lie wholly outside of their image or have no extent.
+        dropped_relations: relations of dropped objects, of an object with itself, and repeated ones.
+    """
+
+    images: Counter = field(default_factory=Counter)
+    objects: int = 0
+    relations: int = 0
+    clipped: int = 0
+    dropped: list[str] = field(default_factory=list)
+    dropped_relations: int = 0
+
+    def __str__(self) -> str:
+        splits = ", ".join(f"{count} {split}" for split, count in self.images.items())
+        lines = [f"{sum(self.images.values())} images ({splits}), {self.objects} objects, {self.relations} relations"]
+        if self.clipped:
+            lines.append(f"{self.clipped} boxes reached out of their image and were clipped")
+        if self.dropped:
+            lines.append(f"{len(self.dropped)} objects were left out, the first: {self.dropped[0]}")
+        if self.dropped_relations:
+            lines.append(
+                f"{self.dropped_relations} relations were left out (repeated, of an object with itself, or of an "
+                "object that was left out)"
+            )
+        return "\n".join(lines)
+
+
+def build_vg_dataset(
+    splits: Mapping[str, Sequence[ImageGraph]],
+    objects: Sequence[str],
+    predicates: Sequence[str],
+    output: str | os.PathLike,
+    upright: bool = True,
+) -> BuildReport:
+    """Write `output`/vg, which appears only when it is complete: VG_100K/<image id>.jpg, VG-SGG-with-attri.h5,
+    VG-SGG-dicts-with-attri.json, and image_data.json with the original name of each file.
+
+    Boxes are kept to within half a pixel of the image scaled to 1024. JPEG files are copied as they are; other formats,
+    and images that are turned upright, are saved as JPEG.
+
+    Args:
+        splits: images of `train`, `val` and `test`; those of no image may be missing.
+        objects, predicates: names in the order of their numbers from 1.
+        upright: turn images as their EXIF data say; the boxes must be those of the turned image.
+
+    Raises:
+        InputError: `output`/vg exists, a name that is not in `objects` or `predicates`, an image that cannot be read
+            or has another size than its annotations say.
+    """
+    rows, info, report = _Rows(objects, predicates), [], BuildReport()
+    final = Path(output) / "vg"
+    with atomic_folder(final) as folder:
+        (folder / "VG_100K").mkdir()
+        plan = [(split, image) for split in SPLIT_CODES for image in splits.get(split, ())]
+        if not plan:
+            raise InputError("the annotations have no image")
+        for split, image in tqdm(plan, desc="images", unit="image", mininterval=1.0):
+            image_id = FIRST_IMAGE_ID + len(info)
+            width, height = _save_image(image, folder / "VG_100K" / f"{image_id}.jpg", upright)
+            rows.add(image, split, (width, height), report)
+            info.append({"image_id": image_id, "width": width, "height": height, "file_name": image.file.name})
+        rows.write(folder / "VG-SGG-with-attri.h5")
+        (folder / "VG-SGG-dicts-with-attri.json").write_text(json.dumps(rows.dictionary(), indent=1), encoding="utf-8")
+        (folder / "image_data.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
+    return report
+
+
+def _save_image(image: ImageGraph, path: Path, upright: bool) -> tuple[int, int]:
+    picture = load_image(image.file, upright=upright)
+    if image.size is not None and picture.size != tuple(image.size):
+        raise InputError(
+            f"image {image.file} is {picture.width} x {picture.height} pixels, but its annotations say "
+            f"{image.size[0]} x {image.size[1]}"
+            + ("; do they mean the image as it is stored (--as-stored)?" if upright else "")
+        )
+    kind, turned = image_format(image.file)
+    if kind == "JPEG" and not (upright and turned):
+        shutil.copyfile(image.file, path)
+    else:
+        picture.save(path, quality=_JPEG_QUALITY, subsampling=0)
+    return picture.size
+
+
+def scaled_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes as the h5 holds them: centre x, centre y, width, height, the longer side of the image being 1024.
+
+    Args:
+        boxes: [n, 4], xyxy in pixels, inside the image.
+        size: (width, height) of the image.
+
+    Returns:
+        int32 [n, 4]; `vg_format.corners` gives the corners back, rounded to whole numbers. No extent is zero.
+    """
+    scale = BOX_SCALE / max(size)
+    limits = np.floor(np.array(size) * scale)
+    low = np.minimum(np.rint(boxes[:, :2] * scale), limits - 1).clip(0)
+    high = np.maximum(np.rint(boxes[:, 2:] * scale), low + 1)
+    # rounded up, for half an odd extent is cut off again where the corners are computed
+    return np.column_stack((np.ceil((low + high) / 2), high - low)).astype(np.int32)
+
+
+class _Rows:
+    """The arrays of the h5 while they grow."""
+
+    def __init__(self, objects: Sequence[str], predicates: Sequence[str]):
+        self.numbers = {
+            what: {name: i for i, name in enumerate(names, 1)}
+            for what, names in (("object class", objects), ("predicate", predicates))
+        }
+        for (what, numbers), names in zip(self.numbers.items(), (objects, predicates), strict=True):
+            if len(numbers) != len(names):
+                raise InputError(f"the names of {what}s are not distinct: {Counter(names).most_common(1)[0][0]}")
+        self.boxes = [np.zeros((0, 4), np.int32)]
+        self.labels: list[int] = []
+        self.relationships: list[tuple[int, int]] = []
+        self.predicates: list[int] = []
+        self.split: list[int] = []
+        self.spans: dict[str, list[int]] = {
+            f"img_to_{end}_{what}": [] for what in ("box", "rel") for end in ("first", "last")
+        }
+
+    def number(self, what: str, name: str, file: Path) -> int:
+        try:
+            return self.numbers[what][name]
+        except KeyError:
+            raise InputError(f"image {file.name}: the {what} {name!r} is not in the dictionary") from None
+
+    def add(self, image: ImageGraph, split: str, size: tuple[int, int], report: BuildReport) -> None:
+        """Append an image."""
+        limits = np.array([*size, *size]) - 1
+        boxes = image.boxes.clip(0, limits)
+        inside = (image.boxes[:, 2:] >= 0).all(1) & (image.boxes[:, :2] <= limits[:2]).all(1)
+        kept = inside & (image.boxes[:, 2:] >= image.boxes[:, :2]).all(1)
+        report.clipped += int((kept & (boxes != image.boxes).any(1)).sum())
+        for place in np.flatnonzero(~kept):
+            report.dropped.append(
+                f"{image.names[place]} of {image.file.name} with the box {image.boxes[place].tolist()} in an image of "
+                f"{size[0]} x {size[1]} pixels"
+            )
+        first_box, first_relation = len(self.labels), len(self.predicates)
+        rows = first_box + np.cumsum(kept) - 1
+        self.boxes.append(scaled_boxes(boxes[kept], size))
+        self.labels += [self.number("object class", image.names[i], image.file) for i in np.flatnonzero(kept)]
+        relations = {
+            (int(rows[s]), int(rows[o]), self.number("predicate", predicate, image.file)): None
+            for s, predicate, o in image.relations
+            if kept[s] and kept[o] and s != o
+        }
+        for subject, object_, predicate in relations:
+            self.relationships.append((subject, object_))
+            self.predicates.append(predicate)
+        for what, first, end in (
+            ("box", first_box, len(self.labels)),
+            ("rel", first_relation, len(self.predicates)),
+        ):
+            self.spans[f"img_to_first_{what}"].append(first if end > first else -1)
+            self.spans[f"img_to_last_{what}"].append(end - 1 if end > first else -1)
+        self.split.append(SPLIT_CODES[split])
+        report.images[split] += 1
+        report.objects += int(kept.sum())
+        report.relations += len(relations)
+        report.dropped_relations += len(image.relations) - len(relations)
+
+    def write(self, path: Path) -> None:
+        with h5py.File(path, "w") as h5:
+            h5[BOXES] = np.concatenate(self.boxes)
+            h5["labels"] = np.array(self.labels, np.int64)[:, None]
+            h5["attributes"] = np.zeros((len(self.labels), ATTRIBUTES_PER_BOX), np.int64)
+            h5["relationships"] = np.array(self.relationships, np.int32).reshape(-1, 2)
+            h5["predicates"] = np.array(self.predicates, np.int64)[:, None]
+            h5["split"] = np.array(self.split, np.int32)
+            for name, values in self.spans.items():
+                h5[name] = np.array(values, np.int32)
+
+    def dictionary(self) -> dict:
+        """Names and numbers both ways, and how often each occurs."""
+        columns = zip(
+            NAME_KINDS,
+            ("object", "predicate", "attribute"),
+            ({**self.numbers["object class"]}, {**self.numbers["predicate"]}, {}),
+            (Counter(self.labels), Counter(self.predicates), Counter()),
+            strict=True,
+        )
+        found: dict[str, dict] = {}
+        for kind, counted, numbers, counts in columns:
+            found[f"{kind}_to_idx"] = numbers
+            found[f"idx_to_{kind}"] = {str(i): name for name, i in numbers.items()}
+            found[f"{counted}_count"] = {name: counts[i] for name, i in numbers.items()}
+        return found
