@@ -1,0 +1,146 @@
+"""What the demo trains: the steps from a seed to tested relation models, as commands for `pipeline.run_steps`."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrcnn_benchmark.demo.pipeline import Step
+from maskrcnn_benchmark.utils.files import atomic_write
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = "MODEL.ROI_RELATION_HEAD."
+CLIP_NODE = HEAD + "RELCLIP.TEXT_ENCODER.NAME"
+TEST_SET = "VG_stanford_filtered_with_attribute_test"
+TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}  # given boxes, given classes
+H5 = "VG-SGG-with-attri.h5"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A relation model and how it is trained: a row of the report.
+
+    Attributes:
+        model: its name in the report.
+        predictor: MODEL.ROI_RELATION_HEAD.PREDICTOR.
+        supervision: full or distant.
+        bias: the frequency bias.
+        clip: whose text tower gives phrases and word embeddings: pretrained, or another name of `CLIPS`.
+        options: further keys of the configuration.
+    """
+
+    model: str
+    predictor: str
+    supervision: str = "full"
+    task: str = "predcls"
+    bias: bool = True
+    clip: str = "pretrained"
+    options: tuple = ()
+
+    @property
+    def name(self) -> str:
+        parts = [self.model, self.supervision, self.task]
+        if not self.bias:
+            parts.append("nobias")
+        if self.clip != "pretrained":
+            parts.append(self.clip)
+        return "-".join(parts).lower().replace(" ", "_")
+
+
+# What a small CLIP is trained on -> options of tools/train_small_clip.py
+CLIPS = {
+    "pretrained": (),
+    "control": ("--captions", "training"),  # without the compositions that the scene graph training set lacks
+    "untrained": ("--steps", 0),
+}
+
+SHORT = (
+    Experiment("Motifs", "MotifPredictor"),
+    Experiment("RelCLIP", "RelCLIPPredictor"),
+    Experiment("Motifs", "MotifPredictor", "distant"),
+    Experiment("RelCLIP", "RelCLIPPredictor", "distant"),
+    Experiment("RelCLIP", "RelCLIPPredictor", task="sgdet"),
+)
+
+
+def evaluation(folder: Path) -> Path:
+    """Where a training tool's test of a model in `folder` leaves its numbers."""
+    return folder / "inference" / TEST_SET / "evaluation.json"
+
+
+def world_steps(root: Path, seed: int, clips: Iterable[str] = ("pretrained",), distant: bool = True) -> list[Step]:
+    """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighed by CLIP."""
+    data, noisy = root / "data", root / "candidates"
+    h5 = data / "vg" / H5
+    steps = [
+        _tool(root, "data", "make_demo_dataset.py", data / "vg" / "demo.json", (), "--output", data, "--seed", seed),
+        _tool(
+            root, "detector", "detector_pretrain_net.py", evaluation(root / "detector"), ("data",),
+            "--config-file", ROOT / "configs" / "demo" / "detector.yaml", "--seed", seed,
+            "DATASETS.DATA_DIR", data, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", root / "detector",
+        ),
+    ]  # fmt: skip
+    for name in clips:
+        path = clip_path(root, name)
+        steps.append(
+            _tool(root, f"clip-{name}", "train_small_clip.py", path, (), "--output", path, "--seed", seed, *CLIPS[name])
+        )
+    if distant:
+        steps += [
+            _tool(
+                root, "distant-labels", "distant_label.py", noisy / "vg" / H5, ("data",), "--h5", h5,
+                "--knowledge-base", data / "vg" / "knowledge_base.json", "--output", noisy / "vg" / H5, "--link",
+            ),
+            _tool(
+                root, "distant-weights", "distant_clip_weights.py", root / "distant" / "vg" / H5,
+                ("distant-labels", "clip-pretrained"), "--h5", noisy / "vg" / H5, "--human", h5,
+                "--clip", clip_path(root, "pretrained"), "--cache-dir", root / "cache", "--fit", "stretch",
+                "--output", root / "distant" / "vg" / H5, "--link",
+            ),
+        ]  # fmt: skip
+    return steps
+
+
+def relation_step(root: Path, seed: int, experiment: Experiment) -> Step:
+    """Train and test one relation model. Baselines get what is not RelCLIP's own: word embeddings from the same text
+    tower, and under distant supervision the candidates that CLIP has weighed."""
+    folder = root / experiment.name
+    gt_box, gt_label = TASKS[experiment.task]
+    distant = experiment.supervision == "distant"
+    return _tool(
+        root, experiment.name, "relation_train_net.py", evaluation(folder),
+        ("detector", f"clip-{experiment.clip}", *(("distant-weights",) if distant else ())),
+        "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
+        "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
+        "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
+        "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
+        CLIP_NODE, clip_path(root, experiment.clip), HEAD + "RELCLIP.CACHE_DIR", root / "cache",
+        HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
+        HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options,
+    )  # fmt: skip
+
+
+def write_labels(root: Path, seed: int, experiment: Experiment) -> Path:
+    """Say in an experiment's folder what the report is to call it; the folder."""
+    folder = root / experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = {
+        "model": experiment.model,
+        "supervision": experiment.supervision,
+        "seed": seed,
+        "bias": experiment.bias,
+        "text": f"{experiment.clip} CLIP",
+    }
+    with atomic_write(folder / "run.json") as path:
+        path.write_text(json.dumps(labels, indent=1))
+    return folder
+
+
+def clip_path(root: Path, name: str) -> Path:
+    return root / "clip" / f"{name}.pt"
+
+
+def _tool(root: Path, name: str, tool: str, result: Path, needs: tuple[str, ...], *args) -> Step:
+    command = (sys.executable, str(ROOT / "tools" / tool), *map(str, args))
+    return Step(name, command, result, root / "logs" / f"{name}.txt", needs)
