@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import string
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -58,11 +59,11 @@ def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[
     chosen = [there[i] for i in sorted(set(np.linspace(0, len(there) - 1, IMAGES).round().astype(int).tolist()))]
     names = table.labels(settings)
     rows = [_row([graphs[index] for graphs in kept], names, f"{prefix}-{index}") for index in chosen]
+    letters = string.ascii_uppercase[: len(settings)]
     note = (
         f"{len(rows)} images, evenly spaced in the test set{'' if seed is None else f', runs of seed {seed}'}. Of each "
-        f"model the {RELATIONS} best relations, one predicate per pair; "
-        '<b class="tick">✓</b> marks those that are annotated. In the left column a tick says that the relation is '
-        "among those shown of a model."
+        f"model the {RELATIONS} best relations, one predicate per pair, with its score; ✓ marks those "
+        f"that are annotated. {' and '.join(letters)} beside an annotated relation say which model found it so."
     )
     return "\n".join(rows), note
 
@@ -79,23 +80,17 @@ def read_graphs(path: Path) -> dict[int, dict]:
 def _row(graphs: Sequence[dict], names: Sequence[str], name: str) -> str:
     """One image: the annotated graph, and that of each model."""
     truth, size = graphs[0]["ground_truth"], (graphs[0]["width"], graphs[0]["height"])
-    numbers = list(range(len(truth["boxes"])))
-    cards = []
-    found_by = []
-    for graph, model in zip(graphs, names, strict=True):
+    cards, finders = [], [""] * len(truth["relations"])
+    for letter, graph, model in zip(string.ascii_uppercase, graphs, names, strict=False):
         predicted = graph["prediction"] | {"relations": graph["prediction"]["relations"][:RELATIONS]}
-        own = match_numbers(predicted["boxes"], truth["boxes"])
-        hits = sum(relation["hit"] for relation in predicted["relations"])
-        found_by.append(_hit_triplets(predicted, own, truth))
-        title = f"{escape(model)} <small>{hits} of {len(predicted['relations'])} annotated</small>"
-        marks = ["✓" if relation["hit"] else "" for relation in predicted["relations"]]
-        cards.append(_card(title, predicted, own, marks, name, size))
-    marks = [
-        "".join("✓" if (r["subject"], r["predicate"], r["object"]) in found else "·" for found in found_by)
-        for r in truth["relations"]
-    ]
+        hits = [relation["matches"] for relation in predicted["relations"]]
+        for place in {place for matches in hits for place in matches}:
+            finders[place] += _badge(letter)
+        title = f"{_badge(letter)}{escape(model)} <small>{sum(map(bool, hits))} of {len(hits)} annotated</small>"
+        numbers = match_numbers(predicted["boxes"], truth["boxes"])
+        cards.append(_card(title, predicted, numbers, ["✓" if matches else "" for matches in hits], name, size))
     title = f"Ground truth <small>{len(truth['relations'])} relations</small>"
-    cards.insert(0, _card(title, truth, numbers, marks, name, size))
+    cards.insert(0, _card(title, truth, range(len(truth["boxes"])), finders, name, size))
     symbol = (
         f'<svg class="store"><symbol id="{name}" viewBox="0 0 {size[0]} {size[1]}">'
         f'<image href="{image_uri(graphs[0]["image"])}" width="{size[0]}" height="{size[1]}"/></symbol></svg>'
@@ -103,25 +98,8 @@ def _row(graphs: Sequence[dict], names: Sequence[str], name: str) -> str:
     return f'<div class="graphs" style="--columns: {len(cards)}">{symbol}{"".join(cards)}</div>'
 
 
-def _hit_triplets(predicted: dict, numbers: Sequence[int], truth: dict) -> set[tuple[int, str, int]]:
-    """The annotated relations that the shown ones match, as (subject, predicate, object) of annotated boxes.
-
-    Objects are compared by their names and by the overlap of their boxes, as in the evaluation.
-    """
-    overlaps = bbox_overlaps(predicted["boxes"], truth["boxes"]) if predicted["boxes"] and truth["boxes"] else None
-    found = set()
-    for relation in predicted["relations"]:
-        if not relation["hit"]:
-            continue
-        for true in truth["relations"]:
-            agree = relation["predicate"] == true["predicate"] and all(
-                overlaps[relation[end], true[end]] >= _SAME_OBJECT
-                and predicted["names"][relation[end]] == truth["names"][true[end]]
-                for end in ("subject", "object")
-            )
-            if agree:
-                found.add((true["subject"], true["predicate"], true["object"]))
-    return found
+def _badge(letter: str) -> str:
+    return f'<b class="badge">{letter}</b>'
 
 
 def match_numbers(boxes: Sequence[Sequence[float]], annotated: Sequence[Sequence[float]]) -> list[int]:
@@ -163,16 +141,16 @@ def _card(
     used = {relation[end] for relation in graph["relations"] for end in ("subject", "object")}
     drawing = _drawing(graph, numbers, used, symbol, size)
     rows = "".join(
-        f'<li class="{"hit" if "✓" in mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
+        f'<li class="{"hit" if mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
         f"<i>{escape(relation['predicate'])}</i>{_chip(graph, numbers, relation['object'])}"
-        f'<span class="score">{relation["score"]:.2f}</span><b class="tick">{mark}</b></li>'
-        if "score" in relation
-        else f'<li class="{"hit" if "✓" in mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
-        f"<i>{escape(relation['predicate'])}</i>{_chip(graph, numbers, relation['object'])}"
-        f'<b class="tick">{mark}</b></li>'
+        f'<span class="score">{_score(relation)}</span><b class="tick">{mark}</b></li>'
         for relation, mark in zip(graph["relations"], marks, strict=True)
     )
     return f"<section><h4>{title}</h4>{drawing}<ol>{rows}</ol></section>"
+
+
+def _score(relation: dict) -> str:
+    return f"{relation['score']:.2f}" if "score" in relation else ""
 
 
 def _chip(graph: dict, numbers: Sequence[int], place: int) -> str:
@@ -188,6 +166,7 @@ def _drawing(graph: dict, numbers: Sequence[int], used: set[int], symbol: str, s
     width, height = size
     letter = max(size) / 26
     boxes, labels = [], []
+    placed: list[tuple[float, float, float]] = []  # left, top and width of the labels so far
     order = sorted(used, key=lambda place: -_area(graph["boxes"][place]))
     for place in order:
         x1, y1, x2, y2 = graph["boxes"][place]
@@ -197,6 +176,10 @@ def _drawing(graph: dict, numbers: Sequence[int], used: set[int], symbol: str, s
         )
         wide, high = letter * (0.45 + 0.6 * len(text)), letter * 1.15
         left, top = min(max(x1, 0), width - wide), min(max(y1, 0), height - high)
+        for other_left, other_top, other_wide in sorted(placed):
+            if abs(other_top - top) < high and other_left - wide < left < other_left + other_wide:
+                left = min(other_left + other_wide, width - wide)
+        placed.append((left, top, wide))
         labels.append(
             f'<g transform="translate({left:.1f} {top:.1f})"><rect width="{wide:.1f}" height="{high:.1f}" '
             f'fill="{colour}"/><text x="{wide / 2:.1f}" y="{0.92 * letter:.1f}">{text}</text></g>'

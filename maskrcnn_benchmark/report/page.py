@@ -50,10 +50,9 @@ td.best { font-weight: 700; color: var(--accent); }
 .graphs li.hit { background: #eaf6f0; }
 .graphs li i { color: #1d2129; }
 .graphs .score { margin-left: auto; color: var(--soft); font-variant-numeric: tabular-nums; }
-.graphs .score + .tick { min-width: 1em; }
-.graphs i ~ .tick { margin-left: 4px; }
-.graphs .chip + .tick { margin-left: auto; letter-spacing: 3px; }
-.tick { color: var(--accent); }
+.tick { color: var(--accent); min-width: 1em; }
+.badge { display: inline-block; background: var(--accent); color: #fff; border-radius: 3px; padding: 0 5px;
+         font-size: 11px; line-height: 1.5; margin-right: 4px; }
 .chip { display: inline-flex; align-items: center; border: 1px solid var(--colour); border-radius: 9px;
         overflow: hidden; line-height: 1.35; padding-right: 7px; white-space: nowrap; }
 .chip b { background: var(--colour); color: #fff; padding: 0 6px; margin-right: 5px; font-size: 12px;

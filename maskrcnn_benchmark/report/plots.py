@@ -88,6 +88,12 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
                 marker = _MARKERS[number % len(_MARKERS)] if len(values) <= 30 else ""
                 colour = COLOURS[number % len(COLOURS)]
                 axis.plot(iterations, scale * smooth(values), color=colour, label=label, marker=marker, markersize=4)
+            if name == loss:
+                # the first iterations, many times as high, would press the rest to the ground
+                later = [
+                    scale * smooth(each[name][1])[len(each[name][1]) // 10 :].max() for each in curves if name in each
+                ]
+                axis.set_ylim(0, 1.1 * max(later))
             axis.set_xlabel("iteration")
             axis.set_title(title, fontsize=9, loc="left")
         axes[0].legend(frameon=False)

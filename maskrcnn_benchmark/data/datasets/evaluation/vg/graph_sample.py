@@ -37,21 +37,21 @@ def graph_of_image(
     Returns:
         `index`, `image` (path), `width`, `height`, and `ground_truth` and `prediction` with `boxes`, `names` and
         `relations`. A relation is a dictionary of `subject`, `object` (places in `boxes`), `predicate` (name); a
-        predicted one also has `score` and `hit` (it matches an annotated relation), and the first `RELATIONS` are kept
-        under graph constraint, best first.
+        predicted one also has `score` and `matches` (places of the annotated relations that it matches); the first
+        `RELATIONS` are kept under graph constraint, best first.
     """
     gt_boxes, gt_classes, gt_relations = groundtruth
     boxes, classes, pairs, scores = (*prediction[:2], prediction[2][:RELATIONS], prediction[3][:RELATIONS])
     relations = best_predicates(pairs, scores)
-    hits = match_relations(relations, gt_relations, agreement).any(1)
+    matches = [np.flatnonzero(row).tolist() for row in match_relations(relations, gt_relations, agreement)]
     best = scores[np.arange(len(relations)), relations[:, 2]]
     if not all_boxes:
         kept, places = np.unique(relations[:, :2], return_inverse=True)
         boxes, classes = boxes[kept], classes[kept]
         relations = np.column_stack((places.reshape(-1, 2), relations[:, 2]))
     predicted = _plain(dataset, boxes, classes, relations)
-    for relation, score, hit in zip(predicted["relations"], best.tolist(), hits.tolist(), strict=True):
-        relation |= {"score": round(score, 4), "hit": hit}
+    for relation, score, places in zip(predicted["relations"], best.tolist(), matches, strict=True):
+        relation |= {"score": round(score, 4), "matches": places}
     info = dataset.get_img_info(index)
     return {
         "index": index,
