@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.structures.bounding_box import BoxList
+
 from .utils_motifs import (
     RowBatchNorm1d,
     UntreatedMeans,
@@ -22,14 +24,23 @@ from .utils_motifs import (
     to_onehot,
 )
 from .utils_relation import layer_init, relation_task
-from .utils_treelstm import BiTreeLSTM_Backward, MultiLayer_BTreeLSTM, tree_dropout
-from .utils_vctree import Forest, build_forest, get_overlap_info
+from .utils_treelstm import CELLS, MultiLayer_BTreeLSTM, levels_of, tree_dropout
+from .utils_vctree import BiForest, BiTree, arbForest_to_biForest, generate_forest, get_overlap_info
 
 
 class DecoderTreeLSTM(nn.Module):
-    """Names the objects of each image from the root of its tree to the leaves."""
+    """Names the objects of each image along its tree, from the root to the leaves or, with `foreward`, upwards."""
 
-    def __init__(self, cfg, classes, embed_dim: int, inputs_dim: int, hidden_dim: int, dropout: float = 0.2):
+    def __init__(
+        self,
+        cfg,
+        classes: Sequence[str],
+        embed_dim: int,
+        inputs_dim: int,
+        hidden_dim: int,
+        direction: str = "backward",
+        dropout: float = 0.2,
+    ):
         super().__init__()
         self.hidden_size = hidden_dim
         self.dropout = dropout
@@ -37,14 +48,30 @@ class DecoderTreeLSTM(nn.Module):
         with torch.no_grad():
             self.obj_embed.weight.copy_(object_word_vectors(cfg, ["start", *classes]))
         self.out = nn.Linear(hidden_dim, len(classes))
-        self.decoderLSTM = BiTreeLSTM_Backward(
-            inputs_dim + embed_dim, hidden_dim, embed_layer=self.obj_embed, embed_out_layer=self.out
+        num_names = {"foreward": 2, "backward": 1}[direction]  # of both children, or of the parent
+        self.decoderLSTM = CELLS[direction](
+            inputs_dim + num_names * embed_dim,
+            hidden_dim,
+            is_pass_embed=True,
+            embed_layer=self.obj_embed,
+            embed_out_layer=self.out,
         )
 
-    def forward(self, forest: Forest, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [n, inputs_dim] to class logits [n, C] and labels int64 [n]."""
-        mask = tree_dropout(self, forest, self.dropout, self.hidden_size)
-        return self.decoderLSTM.name_nodes(forest, features, mask)
+    def forward(self, tree: BiTree | BiForest, features: Tensor, num_obj: int) -> tuple[Tensor, Tensor]:
+        """Class logits and labels of all objects.
+
+        Args:
+            tree: the root of an image's tree, or the trees of all images.
+            features: [n, inputs_dim].
+            num_obj: n.
+
+        Returns:
+            [n, C], int64 [n]
+        """
+        levels = levels_of(tree, num_obj, features.device)
+        mask = tree_dropout(levels, self.dropout, self.hidden_size) if self.training else None
+        _, logits, labels = self.decoderLSTM(levels, features, mask)
+        return logits, labels
 
 
 class VCTreeLSTMContext(UntreatedMeans):
@@ -102,19 +129,20 @@ class VCTreeLSTMContext(UntreatedMeans):
             self.register_buffer("untreated_obj_feat", torch.zeros(input_dim))
             self.register_buffer("untreated_edg_feat", torch.zeros(self.embed_dim + self.obj_dim))
 
-    def obj_ctx(self, num_objs, obj_feats, obj_labels, forest: Forest, ctx_average: bool = False):
+    def obj_ctx(self, num_objs, obj_feats, proposals, obj_labels=None, vc_forest=None, ctx_average=False):
         """Object context, and object labels from it.
 
         Args:
             num_objs: objects of each image.
             obj_feats: [n, D + E + 128].
             obj_labels: true labels, int64 [n]; read in PredCls.
+            vc_forest: the binary trees of the images.
             ctx_average: name the objects from average features instead of their own.
 
         Returns:
             context [n, H], labels int64 [n], class logits [n, C]
         """
-        context = self.obj_ctx_rnn(forest, obj_feats)
+        context = self.obj_ctx_rnn(vc_forest, obj_feats, len(obj_feats))
         if self.mode == "predcls":
             return context, obj_labels, to_onehot(obj_labels, self.num_obj_classes)
         if ctx_average and self.effect_analysis and not self.training:
@@ -124,8 +152,12 @@ class VCTreeLSTMContext(UntreatedMeans):
         if self.training and self.effect_analysis:
             for image_inp in decoder_inp.split(num_objs):
                 self.untreated_dcd_feat = self.moving_average(self.untreated_dcd_feat, image_inp)
-        obj_dists, obj_preds = self.decoder_rnn(forest, decoder_inp)
+        obj_dists, obj_preds = self.decoder_rnn(vc_forest, decoder_inp, len(decoder_inp))
         return context, obj_preds, obj_dists
+
+    def edge_ctx(self, num_objs, obj_feats, forest):
+        """Context of the named objects: [n, E + D + H] -> [n, H]."""
+        return self.edge_ctx_rnn(forest, obj_feats, sum(num_objs))
 
     def forward(self, x, proposals, rel_pair_idxs, logger=None, all_average=False, ctx_average=False):
         """Context of the objects of all images; arguments as in `LSTMContext`.
@@ -158,42 +190,54 @@ class VCTreeLSTMContext(UntreatedMeans):
             ),
             dim=1,
         )
-        binary_preds = self.vctree_score_net(num_objs, pair_inp, obj_logits)
-        forest = build_forest([scores.sigmoid() for scores in binary_preds])
+        binary_preds, pair_scores = self.vctree_score_net(num_objs, pair_inp, obj_logits, proposals)
+        forest = arbForest_to_biForest(generate_forest(pair_scores, proposals, self.mode))
 
-        context, obj_preds, obj_dists = self.obj_ctx(num_objs, obj_feats, obj_labels, forest, ctx_average)
+        context, obj_preds, obj_dists = self.obj_ctx(
+            num_objs, obj_feats, proposals, obj_labels, forest, ctx_average=ctx_average
+        )
         own_edges = torch.cat((self.obj_embed2(obj_preds), x), dim=1)
         edges = self.untreated_edg_feat.expand(len(x), -1) if average_context else own_edges
-        edge_ctx = self.edge_ctx_rnn(forest, torch.cat((edges, context), dim=1))
+        edge_ctx = self.edge_ctx(num_objs, torch.cat((edges, context), dim=1), forest)
 
         if self.training and self.effect_analysis:
             self.untreated_obj_feat = self.moving_average(self.untreated_obj_feat, own_features)
             self.untreated_edg_feat = self.moving_average(self.untreated_edg_feat, own_edges)
         return obj_dists, obj_preds, edge_ctx, binary_preds
 
-    def vctree_score_net(self, num_objs: Sequence[int], roi_feat: Tensor, roi_dist: Tensor) -> list[Tensor]:
-        """How likely two objects of an image are related, as logits [n_i, n_i].
+    def vctree_score_net(
+        self, num_objs: Sequence[int], roi_feat: Tensor, roi_dist: Tensor, proposals: Sequence[BoxList]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """How likely two objects of each image are related, rows the objects, columns the subjects.
 
         Args:
+            num_objs: objects of each image.
             roi_feat: [n, 512].
             roi_dist: class logits, [n, C].
+            proposals: for overriding methods, which may score by boxes.
+
+        Returns:
+            logits [n_i, n_i], for the loss, and probabilities [n_i, n_i], from which the trees grow
         """
         hidden = F.relu(self.score_pre(roi_feat))
-        subjects = F.relu(self.score_sub(hidden)).split(num_objs)
-        objects = F.relu(self.score_obj(hidden)).split(num_objs)
-        dists = roi_dist.detach().float().softmax(dim=1).split(num_objs)
-        # The linear layers over all pairs, as products of matrices over objects.
-        prior = self.bi_freq_prior.weight.view(self.num_obj_classes, self.num_obj_classes)
-        of_product, of_subject, of_object, of_prior = self.vision_prior.weight[0].split(
-            [self.hidden_dim, self.hidden_dim, self.hidden_dim, 1]
-        )
-        scores = []
-        for subject, obj, dist in zip(subjects, objects, dists, strict=True):
-            co_prior = dist @ prior @ dist.T  # [n_i, n_i], rows objects, columns subjects
-            vision = (obj * of_product) @ subject.T + (subject @ of_subject)[None] + (obj @ of_object)[:, None]
-            vision = vision + of_prior * co_prior + self.vision_prior.bias
-            scores.append(vision.sigmoid() * co_prior)
-        return scores
+        subjects, objects = F.relu(self.score_sub(hidden)), F.relu(self.score_obj(hidden))
+        # Sums over log frequencies reach hundreds: half precision would keep too little to grow the same trees.
+        with torch.autocast(roi_feat.device.type, enabled=False):
+            dists = roi_dist.detach().float().softmax(dim=1)
+            prior = self.bi_freq_prior.weight.view(self.num_obj_classes, self.num_obj_classes)
+            # Layers over all pairs, as products of matrices over objects.
+            of_product, of_subject, of_object, of_prior = self.vision_prior.weight[0].split(
+                [self.hidden_dim, self.hidden_dim, self.hidden_dim, 1]
+            )
+            logits = []
+            for subject, obj, dist in zip(
+                subjects.float().split(num_objs), objects.float().split(num_objs), dists.split(num_objs), strict=True
+            ):
+                co_prior = dist @ prior @ dist.T
+                vision = (obj * of_product) @ subject.T + (subject @ of_subject)[None] + (obj @ of_object)[:, None]
+                vision = vision + of_prior * co_prior + self.vision_prior.bias
+                logits.append(vision.sigmoid() * co_prior)
+        return logits, [scores.sigmoid() for scores in logits]
 
 
 def _embedding(width: int) -> nn.Sequential:

@@ -1,9 +1,11 @@
 """LSTMs over binary trees, all nodes of one depth and all images of a batch at once.
 
-Shapes: n objects of all images, D features, H hidden units, k nodes of one level.
+Shapes: n objects of all images, D features, E word embeddings, H hidden units, C object classes, k nodes of one level.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,11 @@ from torch.nn import functional as F
 
 from .utils_motifs import get_dropout_mask
 from .utils_relation import block_orthogonal
-from .utils_vctree import Forest
+from .utils_vctree import BiForest, BiTree, Levels
 
 
 class MultiLayer_BTreeLSTM(nn.Module):
-    """Bidirectional tree LSTMs on top of each other: [n, in_dim] to [n, out_dim]."""
+    """Bidirectional tree LSTMs on top of each other."""
 
     def __init__(self, in_dim: int, out_dim: int, num_layer: int, dropout: float = 0.0):
         super().__init__()
@@ -23,9 +25,19 @@ class MultiLayer_BTreeLSTM(nn.Module):
             BidirectionalTreeLSTM(in_dim if layer == 0 else out_dim, out_dim, dropout) for layer in range(num_layer)
         )
 
-    def forward(self, forest: Forest, features: Tensor) -> Tensor:
+    def forward(self, tree: BiTree | BiForest, features: Tensor, num_obj: int) -> Tensor:
+        """Outputs of all nodes, in the order of the objects.
+
+        Args:
+            tree: the root of an image's tree, or the trees of all images.
+            features: [n, in_dim].
+            num_obj: n.
+
+        Returns:
+            [n, out_dim]
+        """
         for layer in self.multi_layer_lstm:
-            features = layer(forest, features)
+            features = layer(tree, features, num_obj)
         return features
 
 
@@ -37,8 +49,11 @@ class BidirectionalTreeLSTM(nn.Module):
         self.treeLSTM_foreward = OneDirectionalTreeLSTM(in_dim, out_dim // 2, "foreward", dropout)
         self.treeLSTM_backward = OneDirectionalTreeLSTM(in_dim, out_dim // 2, "backward", dropout)
 
-    def forward(self, forest: Forest, features: Tensor) -> Tensor:
-        return torch.cat((self.treeLSTM_foreward(forest, features), self.treeLSTM_backward(forest, features)), dim=1)
+    def forward(self, tree: BiTree | BiForest, features: Tensor, num_obj: int) -> Tensor:
+        """As `MultiLayer_BTreeLSTM`."""
+        upwards = self.treeLSTM_foreward(tree, features, num_obj)
+        downwards = self.treeLSTM_backward(tree, features, num_obj)
+        return torch.cat((upwards, downwards), dim=1)
 
 
 class OneDirectionalTreeLSTM(nn.Module):
@@ -48,151 +63,210 @@ class OneDirectionalTreeLSTM(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.out_dim = out_dim
-        cell = {"foreward": BiTreeLSTM_Foreward, "backward": BiTreeLSTM_Backward}[direction]
-        self.treeLSTM = cell(in_dim, out_dim)
+        self.treeLSTM = CELLS[direction](in_dim, out_dim)
 
-    def forward(self, forest: Forest, features: Tensor) -> Tensor:
-        return self.treeLSTM(forest, features, tree_dropout(self, forest, self.dropout, self.out_dim))
+    def forward(self, tree: BiTree | BiForest, features: Tensor, num_obj: int) -> Tensor:
+        """As `MultiLayer_BTreeLSTM`."""
+        levels = levels_of(tree, num_obj, features.device)
+        mask = tree_dropout(levels, self.dropout, self.out_dim) if self.training else None
+        return self.treeLSTM(levels, features, mask)[0]
 
 
-def tree_dropout(module: nn.Module, forest: Forest, dropout: float, width: int) -> Tensor | None:
-    """Factors [n, width] of the outputs, the same for all nodes of a tree; None outside of training."""
-    if not module.training or dropout <= 0:
+def levels_of(tree: BiTree | BiForest, num_obj: int, device: torch.device) -> Levels:
+    """The levels of one image's tree or of all images' trees, which must have `num_obj` nodes in all."""
+    forest = tree if isinstance(tree, BiForest) else BiForest([tree])
+    levels = forest.levels(device)
+    if len(levels.order) != num_obj:
+        raise ValueError(f"The trees have {len(levels.order)} nodes, but there are {num_obj} objects.")
+    return levels
+
+
+def tree_dropout(levels: Levels, dropout: float, width: int) -> Tensor | None:
+    """Factors [n, width] of the outputs, the same for all nodes of a tree; None without dropout."""
+    if dropout <= 0 or len(levels.image) == 0:
         return None
-    masks = get_dropout_mask(dropout, (int(forest.image[-1]) + 1, width), forest.image.device)
-    return masks[forest.image]
+    masks = get_dropout_mask(dropout, (int(levels.image[-1]) + 1, width), levels.image.device)
+    return masks[levels.image]
 
 
-def _init_gates(px: nn.Linear, from_input: nn.Linear, *from_state: nn.Linear) -> None:
-    """Orthogonal blocks, no biases."""
-    hidden = px.out_features
-    for layer in (px, from_input, *from_state):
-        block_orthogonal(layer.weight, [hidden, layer.in_features])
-        nn.init.zeros_(layer.bias)
+class TreeLSTMCell(nn.Module):
+    """A highway LSTM over trees, level by level: a node sees its neighbours in the level computed before its own.
 
-
-def _cell(gates: tuple[Tensor, ...], memories: list[Tensor], shortcut: Tensor, mask: Tensor | None):
-    """Memory and output of nodes from sums of gates: input, output, one forget gate per memory, update, highway."""
-    input_gate, output_gate, *forget_gates, update, highway = gates
-    memory = torch.sigmoid(input_gate) * torch.tanh(update)
-    for forget_gate, before in zip(forget_gates, memories, strict=True):
-        memory = memory + torch.sigmoid(forget_gate) * before
-    highway = torch.sigmoid(highway)
-    output = highway * (torch.sigmoid(output_gate) * torch.tanh(memory)) + (1 - highway) * shortcut
-    return memory, (output if mask is None else output * mask)
-
-
-class BiTreeLSTM_Foreward(nn.Module):
-    """From the leaves to the root: each node sees its two children."""
-
-    def __init__(self, feat_dim: int, h_dim: int):
-        super().__init__()
-        self.h_dim = h_dim
-        self.px = nn.Linear(feat_dim, h_dim)
-        self.ioffux = nn.Linear(feat_dim, 6 * h_dim)
-        self.ioffuh_left = nn.Linear(h_dim, 6 * h_dim)
-        self.ioffuh_right = nn.Linear(h_dim, 6 * h_dim)
-        _init_gates(self.px, self.ioffux, self.ioffuh_left, self.ioffuh_right)
-        with torch.no_grad():  # forget at first little (Jozefowicz et al., ICML 2015)
-            for layer in (self.ioffuh_left, self.ioffuh_right):
-                layer.bias[2 * h_dim : 4 * h_dim].fill_(0.5)
-
-    def forward(self, forest: Forest, features: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
-        """[n, D] to [n, H]; `dropout_mask` [n, H] or None."""
-        shortcut, from_input = self.px(features), self.ioffux(features)
-        none = from_input.new_zeros(1, self.h_dim)  # state of a child that is not there
-        memory = output = from_input.new_zeros(0, self.h_dim)
-        outputs = []
-        for level, left, right in zip(
-            reversed(forest.levels), reversed(forest.left), reversed(forest.right), strict=True
-        ):
-            memory_below, output_below = torch.cat((memory, none)), torch.cat((output, none))
-            sums = from_input[level] + self.ioffuh_left(output_below[left]) + self.ioffuh_right(output_below[right])
-            memory, output = _cell(
-                sums.chunk(6, dim=1),
-                [memory_below[left], memory_below[right]],
-                shortcut[level],
-                None if dropout_mask is None else dropout_mask[level],
-            )
-            outputs.append(output)
-        return torch.cat(outputs[::-1])[forest.inverse]
-
-
-class BiTreeLSTM_Backward(nn.Module):
-    """From the root to the leaves: each node sees its parent.
+    Subclasses say which neighbours that are, and hold the layers of the gates, which are in this order: input, output,
+    one forget gate per neighbour, update, highway.
 
     Args:
-        embed_layer, embed_out_layer: where given, each node is named by `embed_out_layer`, and the embedding of its
-            name is an input of its children; row 0 of `embed_layer` is that of the root, row c + 1 that of class c.
+        is_pass_embed: name each node by `embed_out_layer`, and append the embeddings of the neighbours' names to a
+            node's features; row 0 of `embed_layer` is that of no neighbour, row c + 1 that of class c.
     """
+
+    upwards: bool  # from the deepest level to the roots
 
     def __init__(
         self,
         feat_dim: int,
         h_dim: int,
+        is_pass_embed: bool = False,
         embed_layer: nn.Embedding | None = None,
         embed_out_layer: nn.Linear | None = None,
     ):
         super().__init__()
         self.h_dim = h_dim
+        self.is_pass_embed = is_pass_embed
         self.embed_layer = embed_layer
         self.embed_out_layer = embed_out_layer
         self.px = nn.Linear(feat_dim, h_dim)
-        self.iofux = nn.Linear(feat_dim, 5 * h_dim)
-        self.iofuh = nn.Linear(h_dim, 5 * h_dim)
-        _init_gates(self.px, self.iofux, self.iofuh)
+
+    def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
+        """The layers to the gates, from the features of a node and from the output of each neighbour."""
+        raise NotImplementedError
+
+    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
+        """For each neighbour, in the order of computation, its places in the level before; see `Levels`."""
+        raise NotImplementedError
+
+    def _initialise(self, forget_bias: float) -> None:
+        """Orthogonal blocks; with the forget gates open at first (Jozefowicz et al., ICML 2015)."""
+        from_features, from_states = self.gate_layers()
+        for layer in (self.px, from_features, *from_states):
+            block_orthogonal(layer.weight, [self.h_dim, layer.in_features])
+            nn.init.zeros_(layer.bias)
         with torch.no_grad():
-            self.iofuh.bias[2 * h_dim : 3 * h_dim].fill_(1.0)
+            for layer in from_states:
+                layer.bias[2 * self.h_dim : (2 + len(from_states)) * self.h_dim] = forget_bias
 
-    def _step(self, shortcut, from_input, memory, output, parent, mask):
-        sums = from_input + self.iofuh(output[parent])
-        return _cell(sums.chunk(5, dim=1), [memory[parent]], shortcut, mask)
+    def forward(
+        self, levels: Levels, features: Tensor, dropout_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Outputs of all nodes, and with `is_pass_embed` their class logits and best classes.
 
-    def forward(self, forest: Forest, features: Tensor, dropout_mask: Tensor | None = None) -> Tensor:
-        """[n, D] to [n, H]; `dropout_mask` [n, H] or None."""
-        shortcut, from_input = self.px(features), self.iofux(features)
-        memory = output = from_input.new_zeros(1, self.h_dim)
-        outputs = []
-        for level, parent in zip(forest.levels, forest.parent, strict=True):
-            mask = None if dropout_mask is None else dropout_mask[level]
-            memory, output = self._step(shortcut[level], from_input[level], memory, output, parent, mask)
-            outputs.append(output)
-        return torch.cat(outputs)[forest.inverse]
-
-    def name_nodes(self, forest: Forest, features: Tensor, dropout_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Class logits [n, C] and the best classes int64 [n] of all nodes, each named before its children.
-
-        In training the children see a class drawn from their parent's distribution, otherwise the best.
+        In training a node's neighbours see a class drawn from its distribution as its name, otherwise the best one.
 
         Args:
-            features: [n, D less the width of an embedding].
-        """
-        width = features.shape[1]
-        # The linear layers over [features, name of the parent] in two parts: features of all nodes, a table of names.
-        shortcut = F.linear(features, self.px.weight[:, :width], self.px.bias)
-        from_input = F.linear(features, self.iofux.weight[:, :width], self.iofux.bias)
-        names = self.embed_layer.weight
-        shortcut_names = F.linear(names, self.px.weight[:, width:])
-        from_names = F.linear(names, self.iofux.weight[:, width:])
+            features: [n, D], without the embeddings of names.
+            dropout_mask: factors of the outputs, [n, H].
 
-        memory = output = from_input.new_zeros(1, self.h_dim)
-        given = torch.zeros(1, dtype=torch.int64, device=features.device)  # row of the parents' names
-        all_logits, all_labels = [], []
-        for level, parent in zip(forest.levels, forest.parent, strict=True):
-            seen = given[parent]
-            mask = None if dropout_mask is None else dropout_mask[level]
-            memory, output = self._step(
-                shortcut[level] + shortcut_names[seen],
-                from_input[level] + from_names[seen],
-                memory,
-                output,
-                parent,
-                mask,
-            )
-            logits = self.embed_out_layer(output)
-            foreground = logits.float().softmax(dim=1)[:, 1:]
-            labels = foreground.argmax(dim=1) + 1
-            given = 1 + (foreground.detach().multinomial(1).squeeze(1) + 1 if self.training else labels)
-            all_logits.append(logits)
-            all_labels.append(labels)
-        return torch.cat(all_logits)[forest.inverse], torch.cat(all_labels)[forest.inverse]
+        Returns:
+            [n, H], and with `is_pass_embed` [n, C] and int64 [n], otherwise None, in the order of the objects
+        """
+
+        def by_level(rows: Tensor) -> list[Tensor]:
+            return self._turn(rows[levels.order].split(levels.sizes))
+
+        shortcuts, gates, tables = self._project(features)
+        _, from_states = self.gate_layers()
+        masks = [None] * len(levels.sizes) if dropout_mask is None else by_level(dropout_mask)
+        # Behind the states of each level stands that of a neighbour that is not there.
+        memory = output = gates.new_zeros(1, self.h_dim)
+        seen = levels.order.new_zeros(1)
+        outputs, logits, labels = [], [], []
+        for shortcut, gate, mask, *places in zip(
+            by_level(shortcuts), by_level(gates), masks, *self.places(levels), strict=True
+        ):
+            for place, layer in zip(places, from_states, strict=True):
+                gate = gate + F.linear(output[place], layer.weight)
+            if self.is_pass_embed:
+                for place, (name_shortcuts, name_gates) in zip(places, tables, strict=True):
+                    shortcut = shortcut + name_shortcuts[seen[place]]
+                    gate = gate + name_gates[seen[place]]
+            memory, output = _cell(gate, [memory[place] for place in places], shortcut, mask)
+            outputs.append(output)
+            if self.is_pass_embed:
+                logits.append(self.embed_out_layer(output))
+                foreground = logits[-1].detach()[:, 1:].float()
+                labels.append(foreground.argmax(dim=1) + 1)
+                name = foreground.softmax(dim=1).multinomial(1).squeeze(1) + 1 if self.training else labels[-1]
+                seen = F.pad(name + 1, (0, 1))
+            memory, output = F.pad(memory, (0, 0, 0, 1)), F.pad(output, (0, 0, 0, 1))
+        return tuple(
+            torch.cat(self._turn(parts))[levels.inverse] if parts else None for parts in (outputs, logits, labels)
+        )
+
+    def _turn(self, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+        """From roots first to the order of computation and back."""
+        return parts[::-1] if self.upwards else parts
+
+    def _project(self, features: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """The share of the features, and for each neighbour that of all names, in shortcuts and gates.
+
+        Returns:
+            [n, H], [n, gates * H], and for each neighbour, with `is_pass_embed`, [C + 1, H] and [C + 1, gates * H]
+        """
+        from_features, from_states = self.gate_layers()
+        widths = [features.shape[1]]
+        if self.is_pass_embed:
+            widths += [self.embed_layer.embedding_dim] * len(from_states)
+        shortcut_weight, *shortcut_names = self.px.weight.split(widths, dim=1)
+        gate_weight, *gate_names = from_features.weight.split(widths, dim=1)
+        bias = from_features.bias + sum(layer.bias for layer in from_states)
+        tables = [
+            (F.linear(self.embed_layer.weight, of_shortcut), F.linear(self.embed_layer.weight, of_gates))
+            for of_shortcut, of_gates in zip(shortcut_names, gate_names, strict=True)
+        ]
+        return F.linear(features, shortcut_weight, self.px.bias), F.linear(features, gate_weight, bias), tables
+
+
+def _cell(gates: Tensor, memories: list[Tensor], shortcut: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Memory and output [k, H] of nodes from sums for their gates [k, gates * H]."""
+    width = shortcut.shape[1]
+    admitting, update, highway = gates.split([(2 + len(memories)) * width, width, width], dim=1)
+    input_gate, output_gate, *forget_gates = admitting.sigmoid().split(width, dim=1)
+    memory = input_gate * update.tanh()
+    for forget_gate, before in zip(forget_gates, memories, strict=True):
+        memory = memory + forget_gate * before
+    output = torch.lerp(shortcut, output_gate * memory.tanh(), highway.sigmoid())
+    return memory, output if mask is None else output * mask
+
+
+class BiTreeLSTM_Foreward(TreeLSTMCell):
+    """From the leaves to the root: each node sees its two children."""
+
+    upwards = True
+
+    def __init__(
+        self,
+        feat_dim: int,
+        h_dim: int,
+        is_pass_embed: bool = False,
+        embed_layer: nn.Embedding | None = None,
+        embed_out_layer: nn.Linear | None = None,
+    ):
+        super().__init__(feat_dim, h_dim, is_pass_embed, embed_layer, embed_out_layer)
+        self.ioffux = nn.Linear(feat_dim, 6 * h_dim)
+        self.ioffuh_left = nn.Linear(h_dim, 6 * h_dim)
+        self.ioffuh_right = nn.Linear(h_dim, 6 * h_dim)
+        self._initialise(forget_bias=0.5)
+
+    def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
+        return self.ioffux, [self.ioffuh_left, self.ioffuh_right]
+
+    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
+        return [levels.left[::-1], levels.right[::-1]]
+
+
+class BiTreeLSTM_Backward(TreeLSTMCell):
+    """From the root to the leaves: each node sees its parent."""
+
+    upwards = False
+
+    def __init__(
+        self,
+        feat_dim: int,
+        h_dim: int,
+        is_pass_embed: bool = False,
+        embed_layer: nn.Embedding | None = None,
+        embed_out_layer: nn.Linear | None = None,
+    ):
+        super().__init__(feat_dim, h_dim, is_pass_embed, embed_layer, embed_out_layer)
+        self.iofux = nn.Linear(feat_dim, 5 * h_dim)
+        self.iofuh = nn.Linear(h_dim, 5 * h_dim)
+        self._initialise(forget_bias=1.0)
+
+    def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
+        return self.iofux, [self.iofuh]
+
+    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
+        return [levels.parent]
+
+
+CELLS = {"foreward": BiTreeLSTM_Foreward, "backward": BiTreeLSTM_Backward}
