@@ -6,7 +6,7 @@ import torch
 from support import boxlist, fill, parity_config
 from torch.nn.utils.rnn import pack_sequence
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import DecoderRNN, sequence_rows
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import DecoderRNN, PackedLSTM, sequence_rows
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import (
     RowBatchNorm1d,
     encode_box_info,
@@ -139,3 +139,17 @@ def test_decoder_suppresses_labels_within_an_image_only(decoder):
         _, two_images = decoder(pack_sequence([twice[:1], twice[1:]]), boxes_for_nms=box)
     assert two_images[0] == two_images[1] == logits[0, 1:].argmax() + 1
     assert len(set(one_image.tolist())) == 2
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16))
+def test_lstm_keeps_single_precision_on_the_cpu(dtype):
+    torch.manual_seed(0)
+    lstm = PackedLSTM(5, 4, bidirectional=True)
+    sequence = pack_sequence([torch.randn(3, 5), torch.randn(2, 5)])
+    expected, _ = torch.nn.LSTM.forward(lstm, sequence)
+    with torch.autocast("cpu", dtype=dtype):
+        output, _ = lstm(sequence)
+        rounded, _ = lstm(sequence._replace(data=sequence.data.to(dtype)))
+    assert torch.equal(output.data, expected.data) and torch.equal(output.batch_sizes, expected.batch_sizes)
+    assert rounded.data.dtype == torch.float32
+    torch.testing.assert_close(rounded.data, expected.data, atol=1e-2, rtol=0)

@@ -62,6 +62,19 @@ class FrequencyBias(nn.Module):
         return self.index_with_labels(labels)
 
 
+class PackedLSTM(nn.LSTM):
+    """An LSTM over packed sequences, on the CPU always in single precision.
+
+    Autocast there hands an LSTM in half precision to oneDNN, which has none for many CPUs (those without AVX512).
+    """
+
+    def forward(self, input: PackedSequence, hx: tuple[Tensor, Tensor] | None = None):
+        if input.data.device.type != "cpu":
+            return super().forward(input, hx)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input._replace(data=input.data.float()), hx)
+
+
 class DecoderRNN(nn.Module):
     """Highway LSTM that names the objects of each image in turn, each name an input of the next step."""
 
@@ -198,9 +211,9 @@ class LSTMContext(UntreatedMeans):
         self.obj_embed2 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
         self.pos_embed = position_embedding()
 
-        def bidirectional(input_size: int, num_layers: int) -> nn.LSTM:
+        def bidirectional(input_size: int, num_layers: int) -> PackedLSTM:
             dropout = head.CONTEXT_DROPOUT_RATE if num_layers > 1 else 0  # it acts between layers only
-            return nn.LSTM(input_size, self.hidden_dim, num_layers, dropout=dropout, bidirectional=True)
+            return PackedLSTM(input_size, self.hidden_dim, num_layers, dropout=dropout, bidirectional=True)
 
         self.obj_ctx_rnn = bidirectional(input_dim, head.CONTEXT_OBJ_LAYER)
         self.decoder_rnn = DecoderRNN(
