@@ -21,6 +21,31 @@ def batches(config, count=3, filter_empty_rels=True):
     return [BatchCollator(32)([dataset[i]])[:2] for i in range(count)]
 
 
+def assert_reference_triplets(out, key, atol):
+    """The same pairs with the same scores and predicates as in the reference, the best first.
+
+    Rounding of the convolutions, which differs from one processor to another, moves RPN boxes by 1e-4 pixels and, with
+    noise as weights, triplet scores by as much. So of two triplets that are nearer than `atol` either may stand first;
+    each is compared with that of its own pair.
+    """
+    pairs, scores = out.get_field("rel_pair_idxs"), out.get_field("pred_rel_scores")
+    place = {pair: i for i, pair in enumerate(map(tuple, pairs.tolist()))}
+    assert len(place) == len(pairs)
+    assert place.keys() == set(map(tuple, REFERENCE[key + "rel_pair_idxs"].tolist()))
+    triplet_scores = scores[:, 1:].max(dim=1).values * out.get_field("pred_scores")[pairs].prod(dim=1)
+    assert (triplet_scores.diff() <= 1e-6).all()
+    best = REFERENCE[key + "pred_rel_scores_top"]
+    rows = [place[tuple(pair)] for pair in REFERENCE[key + "rel_pair_idxs"][: len(best)].tolist()]
+    np.testing.assert_allclose(scores[rows], best, atol=atol)
+    np.testing.assert_array_equal(
+        out.get_field("pred_rel_labels")[rows], REFERENCE[key + "pred_rel_labels"][: len(best)]
+    )
+    in_its_order = triplet_scores[rows]
+    assert (in_its_order.diff() <= atol).all()
+    unnamed = triplet_scores[[i for i in place.values() if i not in rows]]
+    assert (unnamed <= in_its_order.min() + atol).all()
+
+
 @pytest.mark.parametrize("task", TASKS)
 @torch.no_grad()
 def test_whole_model_gives_the_reference_predictions(task, parity_statistics):
@@ -32,8 +57,7 @@ def test_whole_model_gives_the_reference_predictions(task, parity_statistics):
         np.testing.assert_allclose(out.bbox, REFERENCE[key + "boxes"], **LOOSE)
         np.testing.assert_array_equal(out.get_field("pred_labels"), REFERENCE[key + "pred_labels"])
         np.testing.assert_allclose(out.get_field("pred_scores"), REFERENCE[key + "pred_scores"], atol=1e-3)
-        top = out.get_field("pred_rel_scores")[:40]
-        np.testing.assert_allclose(top, REFERENCE[key + "pred_rel_scores_top"], atol=1e-3)
+        assert_reference_triplets(out, key, atol=1e-3)
 
 
 @torch.no_grad()
