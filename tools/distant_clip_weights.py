@@ -28,10 +28,15 @@ from maskrcnn_benchmark.distant.arguments import (
     clip_options,
     dictionary_of,
     expectation_of,
-    human_labels,
 )
 from maskrcnn_benchmark.distant.clip_scores import ClipScorer
-from maskrcnn_benchmark.distant.labels import read_arrays, read_labels, training_images, write_labels
+from maskrcnn_benchmark.distant.labels import (
+    read_arrays,
+    read_human_labels,
+    read_labels,
+    training_images,
+    write_labels,
+)
 from maskrcnn_benchmark.distant.quality import compare, count_lines
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.cli import run
@@ -54,7 +59,7 @@ def main() -> None:
     parser.add_argument("--cache-dir", default="~/.cache/relclip", help="for phrases and scores (default: %(default)s)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
     add_clip(parser)
-    add_expectation(parser, prior=0.0, threshold=0.0)
+    add_expectation(parser)
     add_output(parser)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -65,7 +70,7 @@ def main() -> None:
     labels = read_labels(arrays, images)
     if not len(labels):
         raise InputError(f"{args.h5} has no label of a training image to weigh")
-    human = human_labels(args, arrays, images)
+    human = None if args.human is None else read_human_labels(args.human, arrays, images)
     folder = beside(args, args.images, "--images", "VG_100K", "images")
     filenames, info = load_image_filenames(
         os.fspath(folder), beside(args, args.image_data, "--image-data", "image_data.json")

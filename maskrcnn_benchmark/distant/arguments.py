@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from maskrcnn_benchmark.data.datasets.vg_format import BOXES
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .clip_scores import TEMPLATES
 from .crops import FITS, CropRule
 from .expectation import Expectation
-from .labels import Labels, read_arrays, read_labels
 
 
 def add_source(parser: argparse.ArgumentParser, what: str) -> None:
@@ -76,24 +72,6 @@ def add_human(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def human_labels(args: argparse.Namespace, arrays: dict[str, np.ndarray], images: np.ndarray) -> Labels | None:
-    """The labels of --human for these images, None where it is not given.
-
-    Args:
-        arrays: of the h5 with noisy labels.
-
-    Raises:
-        InputError: the files do not hold the same boxes.
-    """
-    if args.human is None:
-        return None
-    human = read_arrays(args.human)
-    for name in (BOXES, "labels", "img_to_first_box", "img_to_last_box"):
-        if not np.array_equal(human[name], arrays[name]):
-            raise InputError(f"--human {args.human} differs in {name}: it is not the file that was labelled anew")
-    return read_labels(human, images)
-
-
 def add_clip(parser: argparse.ArgumentParser) -> None:
     """How CLIP sees pairs: --margin, --fit, --template, --batch, --workers."""
     rule = CropRule()
@@ -135,24 +113,25 @@ def clip_options(args: argparse.Namespace) -> dict:
     }
 
 
-def add_expectation(parser: argparse.ArgumentParser, prior: float, threshold: float) -> None:
+def add_expectation(parser: argparse.ArgumentParser) -> None:
     """How scores become weights: --temperature, --prior, --threshold."""
+    rule = Expectation()
     parser.add_argument(
         "--temperature",
         type=float,
-        default=1.0,
+        default=rule.temperature,
         help="of the scores: below 1 the likeliest candidate gets more (default: %(default)s)",
     )
     parser.add_argument(
         "--prior",
         type=float,
-        default=prior,
+        default=rule.prior,
         help="exponent of the weights that candidates have already; 0: they do not count (default: %(default)s)",
     )
     parser.add_argument(
         "--threshold",
         type=float,
-        default=threshold,
+        default=rule.threshold,
         help="candidates below this are dropped, except the likeliest of a pair (default: %(default)s)",
     )
 

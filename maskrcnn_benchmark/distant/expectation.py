@@ -17,13 +17,14 @@ class Expectation:
 
     Attributes:
         temperature: of the scores; below 1 the likeliest candidate takes more, towards endless all take the same.
-        prior: exponent of the weights that the candidates have; 0: they do not count, except that none stays none.
+        prior: exponent of the weights that the candidates have: 1 is Bayes' rule, with 0 they do not count, except
+            that none stays none.
         threshold: candidates with a smaller q are dropped and the others weighed anew; the likeliest one of a pair
             stays in any case.
     """
 
     temperature: float = 1.0
-    prior: float = 0.0
+    prior: float = 1.0
     threshold: float = 0.0
 
     def check(self) -> None:

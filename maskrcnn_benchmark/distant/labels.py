@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from maskrcnn_benchmark.data.datasets.vg_format import (
+    BOXES,
     SPLIT_CODES,
     choose_images,
     find_faults,
@@ -111,6 +112,22 @@ def read_labels(arrays: dict[str, np.ndarray], images: np.ndarray) -> Labels:
         arrays["predicates"][rows, 0].astype(np.int64),
         np.ones(len(rows)) if weights is None else weights[rows].astype(np.float64),
     )
+
+
+def read_human_labels(path: str | os.PathLike, arrays: dict[str, np.ndarray], images: np.ndarray) -> Labels:
+    """The labels of these images in another h5.
+
+    Args:
+        arrays: of the h5 with noisy labels.
+
+    Raises:
+        InputError: the files do not hold the same boxes.
+    """
+    human = read_arrays(path)
+    for name in (BOXES, "labels", "img_to_first_box", "img_to_last_box"):
+        if not np.array_equal(human[name], arrays[name]):
+            raise InputError(f"{path} differs in {name} from the data set whose labels are to be compared with its own")
+    return read_labels(human, images)
 
 
 def replace_labels(arrays: dict[str, np.ndarray], images: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
