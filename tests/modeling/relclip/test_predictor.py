@@ -57,7 +57,7 @@ def test_every_context_trains_and_predicts_in_every_task(predictor, scene, conte
     [("motifs", "MotifPredictor"), ("vctree", "VCTreePredictor"), ("transformer", "TransformerPredictor")],
 )
 def test_without_text_it_is_the_hosts_predictor(predictor, scene, context, host):
-    ours = predictor("sgcls", CONTEXT=context, USE_ALIGNMENT=False, USE_RCL=False)
+    ours = predictor("sgcls", CONTEXT=context, USE_ALIGNMENT=False, USE_RCL=False, BIAS="triplets")
     theirs = predictor("sgcls", host)
     theirs.load_state_dict(ours.state_dict())  # the same names and shapes
     arguments = scene().arguments(training=False)
@@ -66,8 +66,9 @@ def test_without_text_it_is_the_hosts_predictor(predictor, scene, context, host)
             torch.testing.assert_close(torch.cat(a), torch.cat(b), atol=1e-5, rtol=1e-5)
 
 
-def test_logits_are_base_plus_bias_plus_alignment(predictor, scene):
-    model, batch = predictor(ALIGNMENT_WEIGHT=0.7).eval(), scene()
+@pytest.mark.parametrize("kind", ["phrases", "triplets"])
+def test_logits_are_base_plus_bias_plus_alignment(predictor, scene, kind):
+    model, batch = predictor(ALIGNMENT_WEIGHT=0.7, BIAS=kind).eval(), scene()
     with torch.no_grad():
         relations = torch.cat(model(*batch.arguments(training=False))[1])
         pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
@@ -75,7 +76,10 @@ def test_logits_are_base_plus_bias_plus_alignment(predictor, scene):
         v_sp, v_po = (project(model, pairs)[level] for level in ("sp", "po"))
         for n in range(len(relations)):
             s, o = int(pairs.subject_label[n]), int(pairs.object_label[n])
-            bias = model.freq_bias.obj_baseline.weight[s * OBJECT_CLASSES + o]
+            if kind == "phrases":
+                bias = model.freq_bias.subject.weight[s] + model.freq_bias.object.weight[o]
+            else:
+                bias = model.freq_bias.obj_baseline.weight[s * OBJECT_CLASSES + o]
             cosine = (model.table_sp[s] @ v_sp[n] + model.table_po[o] @ v_po[n]) / 2
             expected = base[n] + bias + 0.7 / 0.07 * cosine
             torch.testing.assert_close(relations[n], expected, atol=1e-4, rtol=1e-4)
@@ -368,3 +372,19 @@ def test_without_vision_the_gate_stands_alone(predictor, scene):
         model = predictor(CONTEXT=context, host=[HEAD + "PREDICT_USE_VISION", False])
         logits, losses = run(model, batch)
         assert torch.isfinite(logits).all() and torch.isfinite(total(losses))
+
+
+def test_scored_by_phrases_alone_an_unseen_predicate_is_not_trained_away(predictor, scene, statistics):
+    """The last predicate never occurs in training: there its logit takes no part, in evaluation it is scored."""
+    batch = scene()
+    model = predictor(USE_BASE=False, host=NO_BIAS)
+    unseen = statistics()["fg_matrix"].sum(dim=(0, 1)) == 0
+    assert unseen.tolist() == [True, False, False, False, False, True]  # the first is background, which always is
+    logits, losses = run(model, batch, training=True)
+    assert (logits[:, -1] < -9999).all() and (logits[:, :-1] > -999).all()
+    probability = logits.softmax(dim=1)
+    assert not probability[:, -1].any() and torch.isfinite(total(losses))
+    with torch.no_grad():
+        assert (run(model, batch, training=False)[0][:, -1] > -999).all()
+    for options in ({"USE_BASE": True, "host": NO_BIAS}, {"USE_BASE": False}):
+        assert (run(predictor(**options), batch, training=True)[0][:, -1] > -999).all()

@@ -20,7 +20,7 @@ def relclip_node() -> CfgNode:
     # Train with the relational contrastive loss (RCL).
     node.USE_RCL = True
     # The ordinary classifier of the context. Without it only its background logit stays, and predicates are scored by
-    # their phrases alone. (The frequency bias has SGB's own key, PREDICT_USE_BIAS.)
+    # their phrases alone.
     node.USE_BASE = True
     # gamma: weight of the alignment in the logits.
     node.ALIGNMENT_WEIGHT = 1.0
@@ -33,6 +33,13 @@ def relclip_node() -> CfgNode:
     node.SCALE_LR_FACTOR = 0.1
     # Width of the hidden layer between a pair's representation and the embedding space of the text.
     node.PROJECTION_DIM = 512
+
+    # The frequency bias (SGB's key PREDICT_USE_BIAS switches it): phrases (of the two levels: how often the predicate
+    # occurs with the subject, and with the object) | triplets (SGB's table of all three).
+    node.BIAS = "phrases"
+    # phrases only: classes whose phrases are alike share their counts; the cosine distance at which one class counts
+    # 1/e as much for another as for itself. 0: they share nothing.
+    node.BIAS_WIDTH = 0.2
 
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"

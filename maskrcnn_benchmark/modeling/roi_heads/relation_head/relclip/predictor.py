@@ -27,8 +27,10 @@ from .loss import RelationalContrastiveLoss
 from .negatives import KINDS, Negatives, full_dictionary, phrase_components, synonymous, training_dictionary
 from .phrase_bank import bank_from_config, class_table, predicate_similarity
 from .phrases import LEVELS
+from .prior import PhrasePrior, class_similarity
 
 log = logging.getLogger("maskrcnn_benchmark")
+NEVER = -1e4  # a logit that takes no part in a softmax, in half precision too
 
 
 class Truth(NamedTuple):
@@ -64,21 +66,39 @@ class RelCLIPPredictor(PairEncoder):
 
         self.num_obj_cls, self.num_rel_cls = len(obj_classes), len(rel_classes)
         self.use_bias = head.PREDICT_USE_BIAS
-        if self.use_bias:
-            self.freq_bias = FrequencyBias(config, statistics)
-
         self.use_alignment, self.use_rcl = node.USE_ALIGNMENT, node.USE_RCL
         self.levels = tuple(node.LEVELS) if self.use_alignment or self.use_rcl else ()
         self.alignment_weight, self.rcl_weight = node.ALIGNMENT_WEIGHT, node.RCL_WEIGHT
         self.log_period, self.steps = node.LOG_PERIOD, 0
         self.last_metrics: Dict[str, Tensor] = {}
+        tables: Dict[str, Tensor] = {}
+        if self.levels or (self.use_bias and node.BIAS == "phrases" and node.BIAS_WIDTH > 0):
+            tables = self._load_phrases(node, obj_classes[1:], rel_classes[1:], torch.device(config.MODEL.DEVICE))
         if self.levels:
-            self._build_text(node, statistics, torch.device(config.MODEL.DEVICE))
+            self._build_alignment(node, statistics, tables)
+        if self.use_bias:
+            self.freq_bias: Any
+            if node.BIAS == "triplets":
+                self.freq_bias = FrequencyBias(config, statistics)
+            else:
+                self.freq_bias = PhrasePrior(
+                    statistics["fg_matrix"],
+                    (class_similarity(tables["sp"], node.BIAS_WIDTH), class_similarity(tables["po"], node.BIAS_WIDTH))
+                    if node.BIAS_WIDTH > 0
+                    else None,
+                )
+        # Scored by its phrases alone, a predicate that training never shows must not be trained as never being right.
+        unseen = None
+        if self.use_alignment and not node.USE_BASE and not self.use_bias:
+            unseen = torch.as_tensor(statistics["fg_matrix"]).sum(dim=(0, 1)) == 0
+            unseen[0] = False
+        self.register_buffer("unseen", unseen, persistent=False)  # bool [R]
 
-    def _build_text(self, node: Any, statistics: Mapping[str, Any], device: torch.device) -> None:
-        """Everything that has to do with phrases: their embeddings, the projections to them, and the RCL."""
-        objects, predicates = list(statistics["obj_classes"])[1:], list(statistics["rel_classes"])[1:]
-        needed = tuple(dict.fromkeys(("sp", "po") + self.levels))  # synonyms of predicates need the first two
+    def _load_phrases(
+        self, node: Any, objects: List[str], predicates: List[str], device: torch.device
+    ) -> Dict[str, Tensor]:
+        """Tables [G, R, d] of the two levels and of those that LEVELS adds; the ones to score become buffers."""
+        needed = tuple(dict.fromkeys(("sp", "po") + self.levels))  # synonyms and the bias need the first two
         bank = bank_from_config(node, objects, predicates, needed, device)
         vectors = {level: bank.vectors(level, objects, predicates) for level in needed}
         means = {level: x.flatten(0, -2).mean(dim=0) if node.CENTER else None for level, x in vectors.items()}
@@ -91,7 +111,10 @@ class RelCLIPPredictor(PairEncoder):
         for level in self.levels:  # buffers go where the module goes, and never into a checkpoint
             self.register_buffer(f"table_{level}", tables[level], persistent=False)
             self.register_buffer(f"test_table_{level}", test_tables.get(level), persistent=False)
+        return tables
 
+    def _build_alignment(self, node: Any, statistics: Mapping[str, Any], tables: Mapping[str, Tensor]) -> None:
+        """The projections to the embeddings of phrases, and what the RCL needs to know of these."""
         self.dictionaries = {
             level: training_dictionary(level, statistics["fg_matrix"])
             if node.DICTIONARY == "train"
@@ -185,6 +208,8 @@ class RelCLIPPredictor(PairEncoder):
             if self.use_alignment:
                 similarity = self.similarity(v, tables, pairs)
                 logits = logits + self.alignment_weight * scale * similarity
+                if self.training and self.unseen is not None:
+                    logits = logits.masked_fill(self.unseen, NEVER)
             if truth is not None:
                 if self.use_rcl:
                     losses = self.rcl(v, scale, truth)
@@ -276,7 +301,7 @@ def check_classes(key: str, configured: int, names: Sequence[str]) -> None:
 
 def check_node(node: Any, use_bias: bool) -> None:
     """Refuse values that the node's keys cannot have, and combinations that leave nothing to score predicates with."""
-    choices = {"NEGATIVES": KINDS, "DICTIONARY": ("train", "full")}
+    choices = {"NEGATIVES": KINDS, "DICTIONARY": ("train", "full"), "BIAS": ("phrases", "triplets")}
     for key, allowed in choices.items():
         if node[key] not in allowed:
             raise RelCLIPError(f"{KEY}.{key} is {node[key]!r}; it can be {', '.join(allowed)}.")

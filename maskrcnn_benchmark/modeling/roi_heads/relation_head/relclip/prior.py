@@ -1,0 +1,70 @@
+"""The frequency bias at RelCLIP's two levels, with counts shared among classes that the text encoder finds alike.
+
+SGB's bias is a table of log P(predicate | subject, object): exact where the training set shows a pair often, and a wall
+in front of every triplet that it never shows. Here the two sides speak for themselves (docs/method.md, equation 6):
+
+    log P(p | s, o) ~ log P(p | s) + log P(p | o) - log P(p)
+
+which is what Bayes' rule says where subject and object are independent given the predicate. Counts of rare classes are
+filled up with those of similar ones: what is known of "man" says something about "guy".
+
+Shapes: O object classes and R predicates, background included in both, d width of the embeddings, N pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PhrasePrior(nn.Module):
+    """Learnt tables of log P(p | s) and log P(p | o), each less half of log P(p).
+
+    Args:
+        fg_matrix: SGB's statistic [O, O, R]: how often a (subject, object, predicate) occurs, in channel 0 how often a
+            pair of classes overlaps without one.
+        similarity: [O, O] in 0 to 1 each, how much of another class's counts a class takes over as a subject, and as
+            an object (`class_similarity`); None: nothing.
+        strength: the predicates' overall frequencies count as many observations of every class.
+    """
+
+    def __init__(
+        self, fg_matrix: Tensor, similarity: Optional[Tuple[Tensor, Tensor]] = None, strength: float = 1.0
+    ) -> None:
+        super().__init__()
+        counts = torch.as_tensor(fg_matrix).double()
+        overall = counts.sum(dim=(0, 1)) + 1  # a predicate that never occurs stays possible
+        overall = overall / overall.sum()
+        tables = []
+        for k in (0, 1):
+            by_class = counts.sum(dim=1 - k)  # [O, R]
+            if similarity is not None:
+                by_class = similarity[k].double() @ by_class
+            share = (by_class + strength * overall) / (by_class.sum(dim=1, keepdim=True) + strength)
+            tables.append((share.log() - overall.log() / 2).float())
+        self.subject = nn.Embedding.from_pretrained(tables[0], freeze=False)
+        self.object = nn.Embedding.from_pretrained(tables[1], freeze=False)
+
+    def index_with_labels(self, labels: Tensor) -> Tensor:
+        """Logits [N, R] of pairs with these (subject, object) classes, int64 [N, 2]."""
+        return self.subject(labels[:, 0]) + self.object(labels[:, 1])
+
+
+def class_similarity(table: Tensor, width: float) -> Tensor:
+    """How alike classes are in one role: exp((cosine - 1) / width) of their mean phrases, the mean class taken off.
+
+    Args:
+        table: unit vectors [O, R, d] of a level's phrases, zero for background.
+        width: the cosine distance at which a class counts 1/e as much as the class itself.
+
+    Returns:
+        [O, O], ones on the diagonal; background is like nothing else.
+    """
+    classes = table[1:, 1:].float().mean(dim=1)
+    classes = F.normalize(classes - classes.mean(dim=0), dim=-1)
+    similarity = torch.eye(len(table), device=table.device)
+    similarity[1:, 1:] = ((classes @ classes.t() - 1) / width).exp()
+    return similarity
