@@ -226,7 +226,7 @@ def _write_all(folder: Path, settings: DatasetSettings) -> None:
     plan = [(split, i) for split in SPLIT_CODES for i in range(getattr(settings, split))]
     for split, index in tqdm(plan, desc="drawing", unit="image", mininterval=1.0):
         rng = random.Random(f"{split} {settings.seed} {index}")
-        scene = scenes.make_scene(the_world, rng, settings.scene, training=split != "test")
+        scene = scenes.make_scene(the_world, rng, settings.scene, training=split == "train")
         image_id = FIRST_IMAGE_ID + len(info)
         drawing.draw_scene(scene, rng).save(folder / "VG_100K" / f"{image_id}.jpg", quality=92)
         rows.add(scene, split)
