@@ -154,6 +154,23 @@ def test_nothing_but_results_is_written_unless_asked_for(tmp_path):
     ]  # fmt: skip
 
 
+def test_cost_is_that_of_the_model_and_not_of_reading_old_predictions(config, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+
+    def evaluate():
+        inference(config, Oracle(), loader_of(config), "test", ("relations",), device="cpu", output_folder=str(folder))
+
+    evaluate()
+    cost = json.loads((folder / "cost.json").read_text())
+    assert (cost["images"], cost["device"], cost["processes"], cost["batches"]) == (27, "cpu", 1, 7)
+    assert (cost["parameters"], cost["predictor_parameters"]) == (51, 0)
+    assert cost["seconds_per_image"] > 0
+    (folder / "cost.json").unlink()
+    evaluate()
+    assert not (folder / "cost.json").exists()
+
+
 class Prophet(Oracle):
     """Sees the same three objects in every image of one's own."""
 
