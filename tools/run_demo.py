@@ -12,7 +12,7 @@ import signal
 import time
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.experiments import SHORT, relation_step, world_steps, write_labels
+from maskrcnn_benchmark.demo.experiments import SHORT, SHORT_TEST_IMAGES, relation_step, world_steps, write_labels
 from maskrcnn_benchmark.demo.pipeline import claimed, run_steps
 from maskrcnn_benchmark.report import markdown, read_run, write_report
 from maskrcnn_benchmark.utils.cli import run
@@ -27,7 +27,7 @@ def main() -> None:
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the steps too, as Ctrl-C does
     with claimed(output, {"seed": args.seed}) as inherited:
-        steps = world_steps(output, args.seed)
+        steps = world_steps(output, args.seed, SHORT_TEST_IMAGES)
         run_steps([*steps, *(relation_step(output, args.seed, experiment) for experiment in SHORT)], inherited)
         folders = [write_labels(output, args.seed, experiment) for experiment in SHORT]
         tables = write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo")

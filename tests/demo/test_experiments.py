@@ -30,7 +30,7 @@ def test_configurations_fit_the_drawn_vocabulary(name):
 
 
 def test_every_step_needs_what_others_make_and_runs_a_tool_that_exists(tmp_path):
-    steps = [*world_steps(tmp_path, 3, CLIPS), *(relation_step(tmp_path, 3, experiment) for experiment in SHORT)]
+    steps = [*world_steps(tmp_path, 3, 5, CLIPS), *(relation_step(tmp_path, 3, experiment) for experiment in SHORT)]
     names = [step.name for step in steps]
     assert len(set(names)) == len(names) and len({step.result for step in steps}) == len(names)
     for step in steps:
