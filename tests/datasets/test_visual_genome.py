@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from support import PARITY, vg_dataset
 
+from maskrcnn_benchmark.data.datasets.vg_format import overlap_areas
 from maskrcnn_benchmark.data.datasets.visual_genome import (
     VGDataset,
     box_filter,
@@ -146,6 +147,30 @@ def test_weights_of_the_h5_decide_what_is_drawn(files):
     assert abs(np.mean([relation[0, 1] == 9 for relation in drawn]) - 0.75) < 0.06
     assert {int(relation[0, 1]) for relation in drawn} == {4, 9}
     assert all(relation[1, 0] == 0 for relation in drawn)
+
+
+def test_statistics_count_predicates_as_often_as_they_are_drawn(files):
+    rng = np.random.default_rng(3)
+    with h5py.File(files["roidb_file"], "r+") as h5:
+        first, last = h5["img_to_first_rel"][:], h5["img_to_last_rel"][:]
+        h5["predicate_weights"] = weights = rng.integers(0, 3, len(h5["predicates"])).astype(float)
+        for i in np.flatnonzero(last > first):  # two predicates of one pair of boxes, in every image that has two
+            h5["relationships"][first[i] + 1] = h5["relationships"][first[i]]
+    found, _ = get_VG_statistics(must_overlap=True, num_val_im=10, **files)
+    expected = np.zeros_like(found)
+    with h5py.File(files["roidb_file"]) as h5:
+        dataset = open_dataset(files, filter_empty_rels=True, filter_non_overlap=True)
+        for i, image in enumerate(np.flatnonzero(dataset.split_mask)):
+            rows = np.arange(first[image], last[image] + 1)
+            ends = h5["relationships"][:][rows]
+            for (s, o), row in zip(ends, rows, strict=True):
+                total = weights[rows[(ends == [s, o]).all(axis=1)]].sum()
+                corners = dataset.gt_boxes[i][[s, o] - h5["img_to_first_box"][image]]
+                if total and overlap_areas(*corners, to_move=0) > 0:
+                    triplet = h5["labels"][s, 0], h5["labels"][o, 0], h5["predicates"][row, 0]
+                    expected[triplet] += weights[row] / total
+    np.testing.assert_allclose(found, expected)
+    assert found.dtype == np.float64 and found.sum() > 0
 
 
 def test_mirrored_boxes_follow_the_mirrored_image():

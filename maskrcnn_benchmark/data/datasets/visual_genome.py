@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from tqdm import tqdm
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
@@ -19,7 +20,10 @@ from .images import image_size, load_image
 from .vg_format import (
     BOX_SCALE,
     SPLIT_CODES,
+    VG_DAMAGED,
+    VG_IMAGES,
     WHERE,
+    Graphs,
     by_image,
     load_image_filenames,
     load_info,
@@ -196,7 +200,8 @@ class VGDataset(torch.utils.data.Dataset):
 
         Returns:
             fg_matrix: int64 [O, O, R], how often a subject class and an object class stand in a relation; channel 0
-                counts overlapping pairs of boxes, from one on.
+                counts overlapping pairs of boxes, from one on. With `predicate_weights` float64, see
+                `get_VG_statistics`.
             pred_dist: float [O, O, R], log(share of each predicate among the pair's + 1e-3).
             obj_classes, rel_classes, att_classes: names, background first.
         """
@@ -248,19 +253,33 @@ def get_VG_statistics(
         num_val_im: training images taken off for validation, where the h5 marks none.
 
     Returns:
-        int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs.
+        int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs. Where the
+        h5 has `predicate_weights`, the predicates of a pair of boxes count as often as each of them is drawn, together
+        once, float64.
     """
     classes, predicates, _ = load_info(dict_file)
     shape = (len(classes), len(classes), len(predicates))
     graphs = read_graphs(roidb_file, "train", -1, num_val_im, filter_empty_rels=True, filter_non_overlap=True)
     _check_labels(roidb_file, dict_file, graphs.labels, shape[0], "object class")
     _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
-    fg = np.bincount(np.ravel_multi_index(graphs.triplets().T, shape), minlength=np.prod(shape))
+    triplets = np.ravel_multi_index(graphs.triplets().T, shape)
+    fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
     bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
     for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
         labels = graphs.labels[pairs]
         bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
     return fg.reshape(shape), bg.reshape(shape[:2])
+
+
+def _drawn_shares(graphs: Graphs) -> np.ndarray | None:
+    """How likely each relation [M] is drawn among those of its pair of boxes; None without weights."""
+    if graphs.weights is None:
+        return None
+    image = np.repeat(np.arange(len(graphs.num_relations)), graphs.num_relations)
+    _, pair = np.unique(np.column_stack((image, graphs.relations[:, :2])), axis=0, return_inverse=True)
+    weights = np.asarray(graphs.weights, dtype=np.float64)
+    sums = np.bincount(pair.ravel(), weights=weights)[pair.ravel()]
+    return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
 
 
 def box_filter(boxes: np.ndarray, must_overlap: bool = False) -> np.ndarray:
@@ -305,10 +324,11 @@ def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> n
 def correct_img_info(img_dir: str, image_file: str) -> int:
     """Write the true sizes of the images into `image_file`; how many were wrong. Missing images stay as they are."""
     data = read_json(image_file)
+    left_out = VG_DAMAGED if len(data) == VG_IMAGES else ()
     wrong = 0
-    for info in data:
+    for info in tqdm(data, desc="sizes", unit="image", mininterval=1.0):
         path = os.path.join(img_dir, f"{info['image_id']}.jpg")
-        if os.path.exists(path):
+        if info["image_id"] not in left_out and os.path.exists(path):
             size = image_size(path)
             wrong += size != (info["width"], info["height"])
             info["width"], info["height"] = size
