@@ -103,6 +103,7 @@ class ModelCatalog:
         "35857890/e2e_faster_rcnn_R-101-FPN_1x": "01_38_50.sNxI7sX7",
         "36761737/e2e_faster_rcnn_X-101-32x8d-FPN_1x": "06_31_39.5MIHi1fZ",
     }
+    TORCHVISION_MODELS = {"torchvision/VGG-16": "https://download.pytorch.org/models/vgg16-397923af.pth"}
     _IMAGENET, _DETECTRON = "ImageNetPretrained/", "Caffe2Detectron/COCO/"
 
     @classmethod
@@ -114,6 +115,8 @@ class ModelCatalog:
         """
         if name.startswith(cls._DETECTRON):
             return cls.get_c2_detectron_12_2017_baselines(name)
+        if name.removeprefix(cls._IMAGENET) in cls.TORCHVISION_MODELS:
+            return cls._entry(name, cls._IMAGENET, cls.TORCHVISION_MODELS)
         return cls.get_c2_imagenet_pretrained(name)
 
     @classmethod
@@ -136,7 +139,7 @@ class ModelCatalog:
     def _entry(cls, name: str, prefix: str, models: dict[str, str]) -> str:
         key = name.removeprefix(prefix)
         if not name.startswith(prefix) or key not in models:
-            known = [cls._IMAGENET + k for k in cls.C2_IMAGENET_MODELS]
+            known = [cls._IMAGENET + k for k in (*cls.C2_IMAGENET_MODELS, *cls.TORCHVISION_MODELS)]
             known += [cls._DETECTRON + k for k in cls.C2_DETECTRON_MODELS]
             raise InputError(f"catalog://{name} is not in the catalog, which has {', '.join(known)}")
         return models[key]

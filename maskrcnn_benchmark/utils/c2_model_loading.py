@@ -1,4 +1,4 @@
-"""Published weights in other formats: Caffe2's pickles, as SGB uses them, and torchvision's ResNets."""
+"""Published weights in other formats: Caffe2's pickles, as SGB uses them, and torchvision's ResNets and VGG-16."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 _TORCHVISION_STD = (0.229, 0.224, 0.225)
 # What its batch norms add to the variance; `FrozenBatchNorm2d` adds nothing.
 _TORCHVISION_EPSILON = 1e-5
+_VGG16_CONVOLUTIONS = {f"features.{i}.weight" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)}
 
 _BACKBONES = ("R-50-C4", "R-50-C5", "R-101-C4", "R-101-C5", "R-50-FPN", "R-101-FPN", "R-152-FPN")
 _VALUES = {"w": "weight", "b": "bias", "s": "weight"}  # a norm's scale is its weight
@@ -98,32 +99,46 @@ def is_torchvision_resnet(state_dict: dict[str, Tensor]) -> bool:
     return {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "fc.weight"} <= state_dict.keys()
 
 
-def convert_torchvision_resnet(cfg, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's weights with the names here, for input as the configuration makes it.
+def _first_convolution(cfg, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight of torchvision's first convolution for input as the configuration makes it.
 
     SGB's images are BGR in 0..255 minus PIXEL_MEAN, torchvision's RGB in 0..1, normalised. Both are linear in the
-    pixels, so the first convolution takes the scale and the order of the channels, and the running mean of the batch
-    norm behind it takes the constant that is left of the two means (exactly, but for the margin where the convolution
-    sees padding). What torchvision's batch norms add to the variance is added for good.
+    pixels, so the convolution takes the scale and the order of the channels, and a constant per output is left of the
+    two means (exactly, but for the margin where the convolution sees padding).
+
+    Args:
+        weight: [out, 3, h, w].
+
+    Returns:
+        weight float64 [out, 3, h, w] and what must be added to its outputs, float64 [out]
     """
-    if cfg.MODEL.RESNETS.STRIDE_IN_1X1:
-        logging.getLogger("maskrcnn_benchmark").warning(
-            "torchvision's ResNets have the stride in their 3x3 convolutions: set MODEL.RESNETS.STRIDE_IN_1X1 False"
-        )
     channels, unit = ([2, 1, 0], 255.0) if cfg.INPUT.TO_BGR255 else ([0, 1, 2], 1.0)
-    weight = state_dict["conv1.weight"][:, channels].double()  # [out, 3, 7, 7]
+    weight = weight[:, channels].double()
 
     def per_channel(values, order=(0, 1, 2)) -> Tensor:
         return torch.tensor([values[i] for i in order], dtype=torch.float64)[:, None, None]
 
     mean, std = per_channel(cfg.INPUT.PIXEL_MEAN), per_channel(cfg.INPUT.PIXEL_STD)
     mean_there, std_there = (per_channel(v, channels) * unit for v in (_TORCHVISION_MEAN, _TORCHVISION_STD))
-    constant = (weight * ((mean - mean_there) / std_there)).sum((1, 2, 3))  # [out]
+    return weight * (std / std_there), (weight * ((mean - mean_there) / std_there)).sum((1, 2, 3))
+
+
+def convert_torchvision_resnet(cfg, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's weights with the names here, for input as the configuration makes it.
+
+    The running mean of the first batch norm takes the constant of `_first_convolution`. What torchvision's batch norms
+    add to the variance is added for good.
+    """
+    if cfg.MODEL.RESNETS.STRIDE_IN_1X1:
+        logging.getLogger("maskrcnn_benchmark").warning(
+            "torchvision's ResNets have the stride in their 3x3 convolutions: set MODEL.RESNETS.STRIDE_IN_1X1 False"
+        )
+    weight, constant = _first_convolution(cfg, state_dict["conv1.weight"])
 
     out: dict[str, Tensor] = {}
     for name, value in state_dict.items():
         if name == "conv1.weight":
-            value = (weight * (std / std_there)).to(value.dtype)
+            value = weight.to(value.dtype)
         elif name == "bn1.running_mean":
             value = (value - constant).to(value.dtype)
         elif name.endswith("running_var"):
@@ -131,4 +146,18 @@ def convert_torchvision_resnet(cfg, state_dict: dict[str, Tensor]) -> dict[str, 
         elif name.endswith("num_batches_tracked"):
             continue
         out[f"stem.{name}" if name.startswith(("conv1.", "bn1.")) else name] = value
+    return out
+
+
+def is_torchvision_vgg16(state_dict: dict[str, Tensor]) -> bool:
+    """Whether these are the weights of torchvision's VGG-16 without batch norm."""
+    return {name for name in state_dict if re.fullmatch(r"features\.\d+\.weight", name)} == _VGG16_CONVOLUTIONS
+
+
+def convert_torchvision_vgg16(cfg, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's weights with the names here, for input as the configuration makes it; see `_first_convolution`."""
+    out = {re.sub(r"^features\.", "conv_body.", name): value for name, value in state_dict.items()}
+    weight, constant = _first_convolution(cfg, out["conv_body.0.weight"])
+    out["conv_body.0.weight"] = weight.to(out["conv_body.0.weight"].dtype)
+    out["conv_body.0.bias"] = (out["conv_body.0.bias"] + constant).to(out["conv_body.0.bias"].dtype)
     return out

@@ -12,7 +12,13 @@ from torch import nn
 
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 
-from .c2_model_loading import convert_torchvision_resnet, is_torchvision_resnet, load_c2_format
+from .c2_model_loading import (
+    convert_torchvision_resnet,
+    convert_torchvision_vgg16,
+    is_torchvision_resnet,
+    is_torchvision_vgg16,
+    load_c2_format,
+)
 from .errors import InputError
 from .files import atomic_write
 from .model_serialization import LoadingReport, load_state_dict, part_of, strip_prefix_if_present
@@ -202,7 +208,7 @@ def _last_checkpoint_of(folder: str) -> str:
 
 
 class DetectronCheckpointer(Checkpointer):
-    """A checkpointer that also reads `catalog://` names, addresses, Caffe2's pickles and torchvision's ResNets."""
+    """A checkpointer that also reads `catalog://` names, addresses, Caffe2's pickles and torchvision's networks."""
 
     # What makes a run: another value of one of these begins another run.
     _DETECTOR_KEYS = ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.CONV_BODY", "MODEL.RELATION_ON")
@@ -294,6 +300,9 @@ class DetectronCheckpointer(Checkpointer):
             if is_torchvision_resnet(state_dict):
                 self.logger.info("%s holds a ResNet of torchvision: converting it", f)
                 loaded["model"] = convert_torchvision_resnet(self.cfg, state_dict)
+            elif is_torchvision_vgg16(state_dict):
+                self.logger.info("%s holds the VGG-16 of torchvision: converting it", f)
+                loaded["model"] = convert_torchvision_vgg16(self.cfg, state_dict)
         return loaded
 
 

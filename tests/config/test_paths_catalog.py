@@ -58,6 +58,9 @@ def test_unknown_data_set_lists_those_that_exist(config, name):
 
 def test_weights_have_their_published_addresses():
     root = "https://dl.fbaipublicfiles.com/detectron/"
+    assert ModelCatalog.get("ImageNetPretrained/torchvision/VGG-16") == (
+        "https://download.pytorch.org/models/vgg16-397923af.pth"
+    )
     assert ModelCatalog.get("ImageNetPretrained/FAIR/20171220/X-101-32x8d") == (
         root + "ImageNetPretrained/20171220/X-101-32x8d.pkl"
     )

@@ -1,4 +1,4 @@
-"""Caffe2's pickles and torchvision's ResNets give on SGB's input what they gave on their own."""
+"""Caffe2's pickles and torchvision's networks give on SGB's input what they gave on their own."""
 
 import pickle
 import re
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support import parity_config
+from torchvision.models import vgg
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from maskrcnn_benchmark.modeling.backbone import build_backbone
@@ -117,20 +118,34 @@ def torchvision_features(model, x):
     return stem, model.layer4(model.layer3(model.layer2(model.layer1(x))))
 
 
+def normalised(image):
+    """What torchvision's networks saw, from RGB in 0..1."""
+    mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    return (image - mean) / std
+
+
+def own_input(image, to_bgr255):
+    """Options with torchvision's means, and a function from the means to the input that the options describe."""
+    unit = 255 if to_bgr255 else 1
+    own_mean = [unit * value for value in ((0.406, 0.456, 0.485) if to_bgr255 else (0.485, 0.456, 0.406))]
+    own_std = [1.0, 1.0, 1.0] if to_bgr255 else [0.3, 0.2, 0.1]
+
+    def as_configured(mean):
+        x = (image.flip(1) if to_bgr255 else image) * unit
+        return (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(own_std).view(1, 3, 1, 1)
+
+    options = ["INPUT.TO_BGR255", to_bgr255, "INPUT.PIXEL_MEAN", own_mean, "INPUT.PIXEL_STD", own_std]
+    return options, as_configured
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(("to_bgr255", "wrapped"), [(True, False), (False, True)])
 def test_torchvision_weights_give_the_same_features(tmp_path, torchvision_resnet, to_bgr255, wrapped):
     image = torch.rand(1, 3, 64, 96, dtype=torch.float64)  # RGB in 0..1
-    mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    stem, features = torchvision_features(torchvision_resnet, (image - mean) / std)
+    stem, features = torchvision_features(torchvision_resnet, normalised(image))
 
-    unit = 255 if to_bgr255 else 1
-    own_mean = [unit * value for value in ((0.406, 0.456, 0.485) if to_bgr255 else (0.485, 0.456, 0.406))]
-    own_std = [1.0, 1.0, 1.0] if to_bgr255 else [0.3, 0.2, 0.1]
-    config = parity_config(
-        extra=[*WIDE, "MODEL.BACKBONE.CONV_BODY", "R-50-C5", "INPUT.TO_BGR255", to_bgr255,
-               "INPUT.PIXEL_MEAN", own_mean, "INPUT.PIXEL_STD", own_std]
-    )  # fmt: skip
+    options, as_configured = own_input(image, to_bgr255)
+    config = parity_config(extra=[*WIDE, "MODEL.BACKBONE.CONV_BODY", "R-50-C5", *options])
     model = torch.nn.ModuleDict({"backbone": build_backbone(config)}).eval().double()
     state = torchvision_resnet.state_dict()
     path = tmp_path / "resnet50.pth"
@@ -138,15 +153,12 @@ def test_torchvision_weights_give_the_same_features(tmp_path, torchvision_resnet
     checkpointer = DetectronCheckpointer(config, model)
     checkpointer.load(str(path))
     assert checkpointer.report.complete and checkpointer.report.unused == ["fc.bias", "fc.weight"]
-
-    def as_configured(mean):
-        x = (image.flip(1) if to_bgr255 else image) * unit
-        return (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(own_std).view(1, 3, 1, 1)
-
-    torch.testing.assert_close(model["backbone"](as_configured(own_mean))[-1], features, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        model["backbone"](as_configured(config.INPUT.PIXEL_MEAN))[-1], features, rtol=1e-5, atol=1e-5
+    )
 
     # another mean: the same but for the margin, where the convolution pads with that mean
-    other = [value + 0.02 * unit for value in own_mean]
+    other = [value * 1.05 for value in config.INPUT.PIXEL_MEAN]
     config.INPUT.PIXEL_MEAN = other
     DetectronCheckpointer(config, model).load(str(path))
     body = model["backbone"].body
@@ -158,3 +170,42 @@ def test_torchvision_weights_with_the_stride_elsewhere_are_warned_of(torchvision
     config = parity_config(extra=["MODEL.RESNETS.STRIDE_IN_1X1", True])
     c2_model_loading.convert_torchvision_resnet(config, torchvision_resnet.state_dict())
     assert "set MODEL.RESNETS.STRIDE_IN_1X1 False" in caplog.text
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("to_bgr255", (True, False))
+def test_torchvision_vgg16_gives_the_same_features(tmp_path, to_bgr255):
+    torch.manual_seed(0)
+    theirs = torch.nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["D"]), "classifier": torch.nn.Linear(2, 2)})
+    for convolution in theirs["features"]:
+        if isinstance(convolution, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            torch.nn.init.normal_(convolution.bias, std=0.1)
+    path = tmp_path / "vgg16-397923af.pth"
+    torch.save(theirs.state_dict(), path)
+    image = torch.rand(1, 3, 32, 48, dtype=torch.float64)
+    features = theirs["features"].double()[:-1](normalised(image))  # without the last pooling
+
+    options, as_configured = own_input(image, to_bgr255)
+    config = parity_config(extra=["MODEL.BACKBONE.CONV_BODY", "VGG-16", *options])
+    model = torch.nn.ModuleDict({"backbone": build_backbone(config)}).eval().double()
+    checkpointer = DetectronCheckpointer(config, model)
+    checkpointer.load(str(path))
+    assert checkpointer.report.complete
+    assert checkpointer.report.unused == ["classifier.bias", "classifier.weight"]
+    own = model["backbone"](as_configured(config.INPUT.PIXEL_MEAN))[-1]
+    torch.testing.assert_close(own, features, rtol=1e-3, atol=1e-4 * float(features.max()))
+
+    # another mean: the same but for the margin, where the convolution pads with that mean
+    config.INPUT.PIXEL_MEAN = other = [value * 1.05 for value in config.INPUT.PIXEL_MEAN]
+    DetectronCheckpointer(config, model).load(str(path))
+    own = model["backbone"].body.conv_body[0](as_configured(other))
+    expected = theirs["features"][0](normalised(image))
+    torch.testing.assert_close(own[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers, batch_norm", (("A", False), ("D", True), ("E", False)))
+def test_other_vggs_are_not_taken_for_vgg16(layers, batch_norm):
+    with torch.device("meta"):
+        state = torch.nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs[layers], batch_norm)}).state_dict()
+    assert not c2_model_loading.is_torchvision_vgg16(state)
