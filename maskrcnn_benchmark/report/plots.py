@@ -91,7 +91,7 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
             if name == loss:
                 # the first iterations, many times as high, would press the rest to the ground
                 later = [
-                    scale * smooth(each[name][1])[len(each[name][1]) // 10 :].max() for each in curves if name in each
+                    scale * smooth(each[name][1])[len(each[name][1]) // 5 :].max() for each in curves if name in each
                 ]
                 axis.set_ylim(0, 1.1 * max(later))
             axis.set_xlabel("iteration")
