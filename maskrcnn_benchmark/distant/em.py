@@ -141,7 +141,6 @@ class ExpectationMaximisation:
             labels = self.settings.expectation.apply(prior, scores) if is_main_process() else prior
         if is_main_process():
             path = self._h5(number)
-            path.parent.mkdir(parents=True, exist_ok=True)
             root = Path(self.cfg.DATASETS.DATA_DIR)
             for above in (*self.place.parents, self.place):
                 if above.name:

@@ -180,6 +180,8 @@ def write_labels(
         raise InputError(f"--output {target} is the input itself; give it another name or folder")
     arrays = read_arrays(source)
     replaced = replace_labels(arrays, images, labels)
+    if link:  # before the h5, which says by being there that all is done
+        link_siblings(source, target)
     with atomic_write(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w") as new:
         new.attrs.update(old.attrs)
         for name in old:
@@ -189,13 +191,12 @@ def write_labels(
             new[name] = values
             if name in old:
                 new[name].attrs.update(old[name].attrs)
-    if link:
-        link_siblings(source, target)
 
 
 def link_siblings(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Put links to all that stands beside `source` beside `target`; what is there already stays."""
     source, folder = Path(source).absolute(), Path(target).absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
     if source.parent.resolve() == folder.resolve():
         return
     for sibling in source.parent.iterdir():
