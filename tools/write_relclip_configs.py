@@ -1,11 +1,12 @@
-"""Write the files of configs/relclip: one per context, task and supervision.
+"""Write the files of configs/relclip and configs/baselines: one per context or baseline, task and supervision.
 
     python tools/write_relclip_configs.py            # write them
     python tools/write_relclip_configs.py --check    # exit status 1 where they are not what this would write
 
 SGB's configurations cannot include one another, so each file says everything that differs from the defaults. What the
-files share, and the reason of each value, stands once, here. They hold keys of SGB and of the plugin only, so that they
-work in an SGB checkout, too.
+files share, and the reason of each value, stands once, here: RelCLIP and the baselines differ in nothing but the
+predictor and what belongs to it. They hold keys of SGB and of the plugin only, so that they work in an SGB checkout,
+too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.files import atomic_write
 
-FOLDER = Path(__file__).resolve().parent.parent / "configs" / "relclip"
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 HEAD = "MODEL.ROI_RELATION_HEAD."
+CAUSAL = HEAD + "CAUSAL."
 
 TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}
-CONTEXTS = ("motifs", "vctree", "transformer", "vtranse", "none")
 SUPERVISION = ("full", "distant")
 
 # (key, value, reason). Reasons are comments in the files; values are written as they would be typed.
@@ -66,7 +67,6 @@ DETECTOR = [
     ("MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 4096, "as the detector was trained"),
 ]
 RELATIONS = [
-    (HEAD + "PREDICTOR", "RelCLIPPredictor", ""),
     (HEAD + "REQUIRE_BOX_OVERLAP", False, "SGDet: train on pairs that do not touch, too"),
     (HEAD + "ADD_GTBOX_TO_PROPOSAL_IN_TRAIN", True, "SGDet: relations of objects that the detector misses count, too"),
     (HEAD + "BATCH_SIZE_PER_IMAGE", 1024, "pairs of an image: nearly all of them, as a test sees them"),
@@ -93,12 +93,55 @@ PLATEAU = [
     ("SOLVER.SCHEDULE.FACTOR", 0.1, "as for SGB's baselines"),
     ("SOLVER.SCHEDULE.MAX_DECAY_STEP", 3, "stop after the third decay"),
 ]
-OF_CONTEXT = {
-    "motifs": PLATEAU,
-    "vctree": [*PLATEAU, (HEAD + "CONTEXT_HIDDEN_DIM", 1024, "as for SGB's VCTree")],
-    "transformer": [*PLATEAU[1:], ("SOLVER.BASE_LR", 0.001, "times 12 images; what SGB says its Transformer needs")],
-    "vtranse": PLATEAU,
-    "none": PLATEAU,
+VCTREE = (HEAD + "CONTEXT_HIDDEN_DIM", 1024, "as for SGB's VCTree")
+TRANSFORMER = [*PLATEAU[1:], ("SOLVER.BASE_LR", 0.001, "times 12 images; what SGB says its Transformer needs")]
+
+
+def relclip(context: str) -> list[tuple[str, object, str]]:
+    own: list[tuple[str, object, str]] = [(HEAD + "PREDICTOR", "RelCLIPPredictor", "")]
+    if context != "motifs":
+        own.append((HEAD + "RELCLIP.CONTEXT", context, "representation of pairs"))
+    return own
+
+
+def causal(context: str) -> list[tuple[str, object, str]]:
+    own: list[tuple[str, object, str]] = [
+        (HEAD + "PREDICTOR", "CausalAnalysisPredictor", ""),
+        (CAUSAL + "EFFECT_ANALYSIS", True, "keep the average features that TDE, NIE and TE need at test time"),
+        (CAUSAL + "SPATIAL_FOR_VISION", True, "as for SGB's baselines"),
+    ]
+    if context != "motifs":
+        own.append((CAUSAL + "CONTEXT_LAYER", context, "representation of pairs"))
+    return own
+
+
+# Of each folder, what belongs to each context of RelCLIP and to each baseline.
+MODELS = {
+    "relclip": {
+        "motifs": [*relclip("motifs"), *PLATEAU],
+        "vctree": [*relclip("vctree"), *PLATEAU, VCTREE],
+        "transformer": [*relclip("transformer"), *TRANSFORMER],
+        "vtranse": [*relclip("vtranse"), *PLATEAU],
+        "none": [*relclip("none"), *PLATEAU],
+    },
+    "baselines": {
+        "motifs": [(HEAD + "PREDICTOR", "MotifPredictor", ""), *PLATEAU],
+        "vctree": [(HEAD + "PREDICTOR", "VCTreePredictor", ""), *PLATEAU, VCTREE],
+        "transformer": [(HEAD + "PREDICTOR", "TransformerPredictor", ""), *TRANSFORMER],
+        "imp": [(HEAD + "PREDICTOR", "IMPPredictor", ""), *PLATEAU],
+        "causal-motifs": [*causal("motifs"), *PLATEAU],
+        "causal-vctree": [*causal("vctree"), *PLATEAU, VCTREE],
+        "causal-vtranse": [*causal("vtranse"), *PLATEAU],
+    },
+}
+TITLES = {
+    "motifs": "Motifs",
+    "vctree": "VCTree",
+    "transformer": "Transformer",
+    "imp": "IMP",
+    "causal-motifs": "The causal predictor on Motifs",
+    "causal-vctree": "The causal predictor on VCTree",
+    "causal-vtranse": "VTransE, or the causal predictor on it",
 }
 OF_SUPERVISION = {
     "full": [],
@@ -120,19 +163,20 @@ HEADERS = {
 }
 
 
-def settings(context: str, task: str, supervision: str) -> list[tuple[str, object, str]]:
-    """What one file says, in its order: (key, value, reason)."""
+def settings(folder: str, model: str, task: str, supervision: str) -> list[tuple[str, object, str]]:
+    """What one file says: (key, value, reason)."""
     boxes, labels = TASKS[task]
-    own: list[tuple[str, object, str]] = []
+    of_task: list[tuple[str, object, str]] = []
     # SGB's defaults are those of SGCls
     if not boxes:
-        own.append((HEAD + "USE_GT_BOX", False, "SGDet: boxes are detected"))
+        of_task.append((HEAD + "USE_GT_BOX", False, "SGDet: boxes are detected"))
     if labels:
-        own.append((HEAD + "USE_GT_OBJECT_LABEL", True, "PredCls: classes are given"))
-    if context != "motifs":
-        own.append((HEAD + "RELCLIP.CONTEXT", context, "representation of pairs"))
-    output = ("OUTPUT_DIR", f"output/relclip/{context}_{task}_{supervision}", "one folder per run")
-    return [*DETECTOR, *RELATIONS, *own, *OF_CONTEXT[context], *OF_SUPERVISION[supervision], output]
+        of_task.append((HEAD + "USE_GT_OBJECT_LABEL", True, "PredCls: classes are given"))
+    has_bias_key = folder == "relclip" or model in ("motifs", "vctree", "transformer")
+    of_supervision = OF_SUPERVISION[supervision] if has_bias_key else []
+    output = ("OUTPUT_DIR", f"output/{folder}/{model}_{task}_{supervision}", "one folder per run")
+    predictor, *own = MODELS[folder][model]
+    return [*DETECTOR, predictor, *RELATIONS, *of_task, *own, *of_supervision, output]
 
 
 def as_yaml(entries: list[tuple[str, object, str]]) -> str:
@@ -164,20 +208,23 @@ def as_yaml(entries: list[tuple[str, object, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def file_text(context: str, task: str, supervision: str) -> str:
+def file_text(folder: str, model: str, task: str, supervision: str) -> str:
     task_name = {"predcls": "PredCls", "sgcls": "SGCls", "sgdet": "SGDet"}[task]
+    title = f"RelCLIP on the context {model!r}" if folder == "relclip" else TITLES[model]
+    effects = "# In a test, CAUSAL.EFFECT_TYPE TDE, NIE or TE shows a causal effect.\n" if "causal" in model else ""
     return (
-        f"# RelCLIP on the context {context!r}, {task_name}. {HEADERS[supervision]}\n"
+        f"# {title}, {task_name}. {HEADERS[supervision]}\n{effects}"
         f"# Only what differs from the defaults. Written by tools/write_relclip_configs.py.\n"
-        f"{as_yaml(settings(context, task, supervision))}"
+        f"{as_yaml(settings(folder, model, task, supervision))}"
     )
 
 
 def all_files() -> dict[Path, str]:
     """Path and text of every file."""
     return {
-        FOLDER / f"{context}_{task}_{supervision}.yaml": file_text(context, task, supervision)
-        for context in CONTEXTS
+        CONFIGS / folder / f"{model}_{task}_{supervision}.yaml": file_text(folder, model, task, supervision)
+        for folder, models in MODELS.items()
+        for model in models
         for task in TASKS
         for supervision in SUPERVISION
     }
@@ -192,10 +239,11 @@ def main() -> int | None:
         for path, text in files.items():
             with atomic_write(path) as temporary:
                 temporary.write_text(text)
-        print(f"{len(files)} files written to {FOLDER}")
+        print(f"{len(files)} files written to {' and '.join(str(CONFIGS / folder) for folder in MODELS)}")
         return 0
     stale = [path.name for path, text in files.items() if not path.is_file() or path.read_text() != text]
-    extra = sorted({path.name for path in FOLDER.glob("*.yaml")} - {path.name for path in files})
+    there = {path for folder in MODELS for path in (CONFIGS / folder).glob("*.yaml")}
+    extra = sorted(path.name for path in there - set(files))
     print(f"{len(stale)} of {len(files)} files are not what would be written; {len(extra)} others: {stale + extra}")
     return 1 if stale or extra else 0
 

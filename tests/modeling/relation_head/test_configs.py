@@ -4,18 +4,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import HEAD
+from support import HEAD, TASKS
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 
 CONFIGS = Path(__file__).parents[3] / "configs"
+DEVICE = ["MODEL.DEVICE", "cpu"]
 BACKBONES = ("X_101_32_8_FPN", "R_101_FPN", "VGG16")
+BASELINES = {
+    "motifs": "MotifPredictor",
+    "vctree": "VCTreePredictor",
+    "transformer": "TransformerPredictor",
+    "imp": "IMPPredictor",
+    "causal-motifs": "CausalAnalysisPredictor",
+    "causal-vctree": "CausalAnalysisPredictor",
+    "causal-vtranse": "CausalAnalysisPredictor",
+}
 
 
 def build(name, *options):
     with torch.device("meta"):  # shapes without values
-        return build_detection_model(load_config(str(CONFIGS / name), ["MODEL.DEVICE", "cpu", *options]))
+        return build_detection_model(load_config(str(CONFIGS / name), [*DEVICE, *options]))
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -34,3 +44,37 @@ def test_a_relation_model_takes_all_weights_of_its_detector(parity_statistics, b
 def test_the_published_setting_builds_the_causal_predictor(parity_statistics):
     model = build("e2e_relation_X_101_32_8_FPN_1x.yaml")
     assert type(model.roi_heads["relation"].predictor).__name__ == "CausalAnalysisPredictor"
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_has_a_file_for_every_task_and_supervision(parity_statistics, name):
+    context = name.removeprefix("causal-")
+    for task, given in TASKS.items():
+        for supervision in ("full", "distant"):
+            config = load_config(str(CONFIGS / "baselines" / f"{name}_{task}_{supervision}.yaml"), DEVICE)
+            head = config.MODEL.ROI_RELATION_HEAD
+            assert given == (head.USE_GT_BOX, head.USE_GT_OBJECT_LABEL)
+            assert BASELINES[name] == head.PREDICTOR
+            assert name.startswith("causal-") == head.CAUSAL.EFFECT_ANALYSIS
+            assert (context if name.startswith("causal-") else "motifs") == head.CAUSAL.CONTEXT_LAYER
+            assert (1024 if context == "vctree" else 512) == head.CONTEXT_HIDDEN_DIM
+            reads_bias = name in ("motifs", "vctree", "transformer")
+            assert (supervision == "full" or not reads_bias) == head.PREDICT_USE_BIAS
+            assert f"output/baselines/{name}_{task}_{supervision}" == config.OUTPUT_DIR
+    with torch.device("meta"):
+        model = build_detection_model(config)
+    assert type(model.roi_heads["relation"].predictor).__name__ == BASELINES[name]
+
+
+def test_a_baseline_differs_from_relclip_in_the_predictor_alone():
+    def flat(node, prefix=""):
+        for key, value in node.items():
+            yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+
+    for name in ("motifs", "vctree", "transformer"):
+        own, of_relclip = (
+            dict(flat(load_config(str(CONFIGS / folder / f"{name}_sgdet_full.yaml"), DEVICE)))
+            for folder in ("baselines", "relclip")
+        )
+        differing = {key for key in own if own[key] != of_relclip[key]}
+        assert differing - {HEAD + "RELCLIP.CONTEXT"} == {HEAD + "PREDICTOR", "OUTPUT_DIR"}
