@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types install clean
+.PHONY: demo demo-full test lint types install clean
 
 install: $(VENV)/installed
 
@@ -12,6 +12,10 @@ $(VENV)/installed: pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[clip,dev]'
 	touch $@
+
+# All models, ablations and three seeds: hours; goes on where it was stopped.
+demo-full: install
+	$(BIN)/python tools/run_demo.py --full
 
 demo: install
 	$(BIN)/python tools/run_demo.py

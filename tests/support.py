@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from maskrcnn_benchmark.config import cfg as default_config
+from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.datasets.visual_genome import VGDataset
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
@@ -159,3 +160,11 @@ def boxlist(boxes, size, **fields) -> BoxList:
     for name, value in fields.items():
         boxes.add_field(name, torch.as_tensor(value))
     return boxes
+
+
+def config_of(step):
+    """The configuration that a training step's command makes."""
+    start = step.command.index("--config-file")
+    options = list(step.command[start + 2 :])
+    del options[options.index("--seed") : options.index("--seed") + 2]
+    return load_config(step.command[start + 1], options)

@@ -1,7 +1,8 @@
 """Run the main job from end to end on drawn data: data, small CLIP, detector, distant labels, relation models, report.
 
-    python tools/run_demo.py                      # into output/demo, about ten minutes on two cores
+    python tools/run_demo.py                      # into output/demo, about twelve minutes on two cores
     python tools/run_demo.py --seed 1 --output output/demo-1
+    python tools/run_demo.py --full               # into output/demo-full: all models, ablations, three seeds; hours
 
 Steps that are done are not done again, and a training that was stopped goes on where it was. Two steps run side by
 side, each on one thread. Everything is run by the command-line tools that users have. docs/demo.md
@@ -13,24 +14,34 @@ import time
 from pathlib import Path
 
 from maskrcnn_benchmark.demo.experiments import SHORT, SHORT_TEST_IMAGES, relation_step, world_steps, write_labels
+from maskrcnn_benchmark.demo.full import run_full
 from maskrcnn_benchmark.demo.pipeline import claimed, run_steps
-from maskrcnn_benchmark.report import markdown, read_run, write_report
+from maskrcnn_benchmark.report import Table, markdown, read_run, write_report
 from maskrcnn_benchmark.utils.cli import run
+
+
+def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
+    """One seed, Motifs and RelCLIP."""
+    steps = world_steps(output, seed, SHORT_TEST_IMAGES)
+    run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
+    folders = [write_labels(output, seed, experiment) for experiment in SHORT]
+    return write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="output/demo", help="folder of everything that the demo makes")
+    parser.add_argument("--output", help="folder of everything that the demo makes (default: output/demo[-full])")
     parser.add_argument("--seed", type=int, default=0, help="of the data, the small CLIP and all trainings")
+    parser.add_argument("--full", action="store_true", help="all models and ablations, over three seeds from --seed on")
     args = parser.parse_args()
-    output = Path(args.output).resolve()
+    output = Path(args.output or ("output/demo-full" if args.full else "output/demo")).resolve()
     started = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the steps too, as Ctrl-C does
-    with claimed(output, {"seed": args.seed}) as inherited:
-        steps = world_steps(output, args.seed, SHORT_TEST_IMAGES)
-        run_steps([*steps, *(relation_step(output, args.seed, experiment) for experiment in SHORT)], inherited)
-        folders = [write_labels(output, args.seed, experiment) for experiment in SHORT]
-        tables = write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo")
+    with claimed(output, {"seed": args.seed, "full": args.full}) as inherited:
+        if args.full:
+            tables = run_full(output, range(args.seed, args.seed + 3), inherited)
+        else:
+            tables = run_short(output, args.seed, inherited)
     minutes = (time.monotonic() - started) / 60
     print(f"\n{markdown(tables)}\n\n{output / 'report.html'}, {minutes:.1f} minutes")
 

@@ -1,7 +1,6 @@
-"""What the web says about the drawn world: captions, captioned pictures, and the knowledge base that captions give."""
+"""What the web says about the drawn world: captions, and captioned pictures."""
 
 import random
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,23 +106,3 @@ def web_captions(world: World, seed: int, count: int) -> list[tuple[tuple[str, s
         fact = world.fact(rng, flatness=WEB_FLATNESS)
         found.append((fact.triplet, caption(*fact.triplet, template=rng.choice(SENTENCES))))
     return found
-
-
-def knowledge_base(triplets: list[tuple[str, str, str]], least: int = 2) -> dict[str, dict[str, int]]:
-    """Predicates of each class pair with how often captions hold them.
-
-    Args:
-        triplets: (subject, predicate, object), repeated as often as said.
-        least: rarer triplets are left out.
-
-    Returns:
-        {"man_horse": {"riding": 12, "on": 3}, ...}, sorted by name, then by count.
-    """
-    base: dict[str, dict[str, int]] = {}
-    counts = Counter(triplets)
-    for (subject, predicate, object_), count in sorted(
-        counts.items(), key=lambda item: (item[0][0], item[0][2], -item[1])
-    ):
-        if count >= least:
-            base.setdefault(f"{subject}_{object_}", {})[predicate] = count
-    return base

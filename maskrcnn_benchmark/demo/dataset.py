@@ -20,6 +20,7 @@ from maskrcnn_benchmark.demo.scenes import Scene, SceneSettings
 from maskrcnn_benchmark.demo.things import Thing
 from maskrcnn_benchmark.demo.vocabulary import ATTRIBUTE_NAMES, COLOURS, OBJECT_NAMES
 from maskrcnn_benchmark.demo.world import World, WorldSettings
+from maskrcnn_benchmark.distant.knowledge_base import count_triplets
 from maskrcnn_benchmark.utils.errors import InputError
 
 BOX_SCALE = 1024  # the longer side of every image in the units of boxes_1024
@@ -240,7 +241,7 @@ def _write_all(folder: Path, settings: DatasetSettings) -> None:
         "image_data.json": info,
         "zeroshot_kinds.json": kinds,
         "zeroshot_triplets.json": sorted(kinds["seen_pair"] + kinds["new_pair"]),
-        "knowledge_base.json": captions.knowledge_base([triplet for triplet, _ in said]),
+        "knowledge_base.json": count_triplets(triplet for triplet, _ in said),
         RECORD: _record(settings),
     }.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n")

@@ -12,7 +12,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "MODEL.ROI_RELATION_HEAD."
 CLIP_NODE = HEAD + "RELCLIP.TEXT_ENCODER.NAME"
-TEST_SET = "VG_stanford_filtered_with_attribute_test"
+DATA_SETS = {split: f"VG_stanford_filtered_with_attribute_{split}" for split in ("val", "test")}
 TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}  # given boxes, given classes
 H5 = "VG-SGG-with-attri.h5"
 
@@ -28,6 +28,7 @@ class Experiment:
         bias: the frequency bias.
         clip: whose text tower gives phrases and word embeddings: pretrained, or another name of `CLIPS`.
         options: further keys of the configuration.
+        variant: tells it from others of the same labels in the name of its folder.
     """
 
     model: str
@@ -37,14 +38,18 @@ class Experiment:
     bias: bool = True
     clip: str = "pretrained"
     options: tuple = ()
+    variant: str = ""
 
     @property
     def name(self) -> str:
+        """Of its step and its folder."""
         parts = [self.model, self.supervision, self.task]
         if not self.bias:
             parts.append("nobias")
         if self.clip != "pretrained":
             parts.append(self.clip)
+        if self.variant:
+            parts.append(self.variant)
         return "-".join(parts).lower().replace(" ", "_")
 
 
@@ -69,9 +74,9 @@ SHORT = (
 )
 
 
-def evaluation(folder: Path) -> Path:
+def evaluation(folder: Path, split: str = "test") -> Path:
     """Where a training tool's test of a model in `folder` leaves its numbers."""
-    return folder / "inference" / TEST_SET / "evaluation.json"
+    return folder / "inference" / DATA_SETS[split] / "evaluation.json"
 
 
 def world_steps(root: Path, seed: int, test_images: int, clips: Iterable[str] = ("pretrained",)) -> list[Step]:
@@ -109,19 +114,19 @@ def world_steps(root: Path, seed: int, test_images: int, clips: Iterable[str] = 
     return steps
 
 
-def relation_step(root: Path, seed: int, experiment: Experiment) -> Step:
-    """Train and test one relation model. Baselines get what is not RelCLIP's own: word embeddings from the same text
-    tower, and under distant supervision the candidates that CLIP has weighed."""
+def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "test") -> Step:
+    """Train one relation model, and test it on a split. Baselines get what is not RelCLIP's own: word embeddings from
+    the same text tower, and under distant supervision the candidates that CLIP has weighed."""
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"
     return _tool(
-        root, experiment.name, "relation_train_net.py", evaluation(folder),
+        root, experiment.name, "relation_train_net.py", evaluation(folder, split),
         ("detector", f"clip-{experiment.clip}", *(("distant-weights",) if distant else ())),
         "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
         "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
         "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
-        "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
+        "DATASETS.TO_TEST", split, "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
         CLIP_NODE, clip_path(root, experiment.clip), HEAD + "RELCLIP.CACHE_DIR", root / "cache",
         HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
         HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options,

@@ -13,13 +13,13 @@ from maskrcnn_benchmark.demo.captions import (
     caption,
     captioned_pictures,
     crop_pair,
-    knowledge_base,
     web_captions,
     with_article,
 )
 from maskrcnn_benchmark.demo.scenes import Relation, SceneSettings, make_scene
 from maskrcnn_benchmark.demo.things import make_thing
 from maskrcnn_benchmark.demo.world import World
+from maskrcnn_benchmark.distant.knowledge_base import count_triplets
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +75,8 @@ def test_each_round_says_something_else_of_the_same_picture(world):
     assert all("something" in sentence for sentence in data.captions(rng, parts=1))
 
 
-def test_the_knowledge_base_counts_and_drops_what_is_rare():
-    said = [("man", "riding", "horse")] * 3 + [("man", "on", "horse")] * 5 + [("cat", "on", "bed")]
-    assert knowledge_base(said) == {"man_horse": {"on": 5, "riding": 3}}
-    assert list(knowledge_base(said)["man_horse"]) == ["on", "riding"]
-    assert knowledge_base(said, least=1)["cat_bed"] == {"on": 1}
-
-
 def test_the_knowledge_base_is_true_of_the_words_and_mostly_false_of_the_picture(world):
-    base = knowledge_base([triplet for triplet, _ in web_captions(world, 0, 12_000)])
+    base = count_triplets(triplet for triplet, _ in web_captions(world, 0, 12_000))
     labels = defaultdict(set)  # pair of one training image -> its predicates
     for i in range(300):
         for relation in make_scene(world, random.Random(i), SceneSettings(), training=True).relations:

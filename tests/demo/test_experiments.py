@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import config_of
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.demo.actions import PREDICATES
@@ -11,14 +12,6 @@ from maskrcnn_benchmark.demo.experiments import CLIPS, SHORT, evaluation, relati
 from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
 
 ROOT = Path(__file__).parents[2]
-
-
-def config_of(step):
-    """The configuration that a training step's command makes."""
-    start = step.command.index("--config-file")
-    options = list(step.command[start + 2 :])
-    del options[options.index("--seed") : options.index("--seed") + 2]
-    return load_config(step.command[start + 1], options)
 
 
 @pytest.mark.parametrize("name", ["detector", "relation"])

@@ -1,0 +1,133 @@
+"""The full demo: every model's settings chosen on validation images, then all models and ablations over several seeds.
+
+Each seed draws another world, other pictures and captions, and trains other CLIPs and detectors. The settings are
+chosen on the first seed's validation images, with as many trials for each model; test images are looked at once,
+afterwards.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from maskrcnn_benchmark.demo.experiments import (
+    CLIPS,
+    HEAD,
+    Experiment,
+    evaluation,
+    relation_step,
+    world_steps,
+    write_labels,
+)
+from maskrcnn_benchmark.demo.pipeline import Step, run_steps
+from maskrcnn_benchmark.report import Table, read_run, write_report
+from maskrcnn_benchmark.utils.files import atomic_write
+
+TEST_IMAGES = 900
+# model in the report -> predictor, further options, learning rates to try (Transformer: around SGB's 0.001 for it)
+MODELS = {
+    "Motifs": ("MotifPredictor", (), (0.003, 0.006)),
+    "VCTree": ("VCTreePredictor", (), (0.003, 0.006)),
+    "Transformer": ("TransformerPredictor", (), (0.001, 0.003)),
+    "IMP": ("IMPPredictor", (), (0.0015, 0.003, 0.006, 0.012)),  # has no frequency bias to try
+    "RelCLIP": ("RelCLIPPredictor", (), (0.003, 0.006)),
+    "RelCLIP-VCTree": ("RelCLIPPredictor", (HEAD + "RELCLIP.CONTEXT", "vctree"), (0.003, 0.006)),
+}
+SUPERVISIONS = ("full", "distant")
+# Training losses are near zero by then, and validation recalls have stopped rising.
+LENGTH = ("SOLVER.MAX_ITER", 1000, "SOLVER.STEPS", (650, 870))
+# What RelCLIP is without one of its parts -> options
+ABLATIONS = {
+    "no_rcl": ("USE_RCL", False),
+    "no_alignment": ("USE_ALIGNMENT", False, "USE_RCL", False),
+    "no_base": ("USE_BASE", False),
+    "bias_of_triplets": ("BIAS", "triplets"),
+    "bias_unshared": ("BIAS_WIDTH", 0.0),
+    "all_negatives": ("NEGATIVES", "all"),
+    "synonyms_kept": ("KEEP_SYNONYMS", True),
+}
+CRITERIA = ("R@50", "mR@50", "zR@50")
+
+
+def trials(model: str, supervision: str) -> list[Experiment]:
+    """The settings that are tried for a model: four each."""
+    predictor, options, rates = MODELS[model]
+    biases = (False,) if model == "IMP" else (True, False)
+    return [
+        Experiment(
+            model,
+            predictor,
+            supervision,
+            bias=bias,
+            options=(*options, *LENGTH, "SOLVER.BASE_LR", rate),
+            variant=f"lr{rate}",
+        )
+        for bias in biases
+        for rate in rates
+    ]
+
+
+def choose(folder: Path, tried: Sequence[Experiment]) -> Experiment:
+    """The experiment with the highest mean of `CRITERIA` on validation images; the first of equal ones."""
+
+    def score(experiment: Experiment) -> float:
+        metrics = json.loads(evaluation(folder / experiment.name, "val").read_text())["metrics"]
+        return sum(metrics[name] for name in CRITERIA) / len(CRITERIA)
+
+    return max(tried, key=score)
+
+
+def experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Experiment]:
+    """Everything that is trained for every seed.
+
+    Args:
+        chosen: best settings by (model, supervision).
+    """
+    motifs, relclip = chosen["Motifs", "full"], chosen["RelCLIP", "full"]
+    found = list(chosen.values())
+    found += [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
+    found.append(replace(relclip, bias=not relclip.bias))
+    for name, settings in ABLATIONS.items():
+        options = tuple(HEAD + "RELCLIP." + x if i % 2 == 0 else x for i, x in enumerate(settings))
+        if relclip.bias or not name.startswith("bias"):
+            found.append(replace(relclip, options=relclip.options + options, variant=name))
+    found += [replace(relclip, clip=clip) for clip in CLIPS if clip != "pretrained"]
+    found.append(replace(motifs, clip="untrained"))
+    found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]
+    return found
+
+
+def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
+    """Run all of it, or what is left of it, and write the report.
+
+    Args:
+        inherited: see `pipeline.run_steps`.
+    """
+    roots = {seed: output / f"seed-{seed}" for seed in seeds}
+    steps = [_of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, TEST_IMAGES, CLIPS)]
+    first = seeds[0]
+    tried = {(model, supervision): trials(model, supervision) for supervision in SUPERVISIONS for model in MODELS}
+    # Trials share what the first seed has made, through links, and have a folder of their own.
+    folder = roots[first] / "trials"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("data", "distant", "detector", "clip", "cache"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..") / name)
+    attempts = [relation_step(folder, first, trial, "val") for group in tried.values() for trial in group]
+    attempts = [replace(_of_seed(first, step), name=f"trial {step.name}") for step in attempts]
+    run_steps([*steps, *attempts], inherited)
+
+    chosen = {key: choose(folder, group) for key, group in tried.items()}
+    with atomic_write(output / "chosen.json") as path:
+        path.write_text(json.dumps({" ".join(key): trial.name for key, trial in chosen.items()}, indent=1))
+    final = experiments(chosen)
+    trained = [_of_seed(seed, relation_step(roots[seed], seed, e)) for e in final for seed in seeds]
+    run_steps([*steps, *trained], inherited)
+    folders = [write_labels(roots[seed], seed, e) for e in final for seed in seeds]
+    runs = [read_run(folder) for folder in folders]
+    return write_report(runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo")
+
+
+def _of_seed(seed: int, step: Step) -> Step:
+    """Steps of several seeds have the seed in their names."""
+    return replace(step, name=f"{step.name} {seed}", needs=tuple(f"{need} {seed}" for need in step.needs))

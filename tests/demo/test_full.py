@@ -1,0 +1,74 @@
+"""The full demo's trials, choice and experiments; what each of them trains is tested with the tools."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from support import config_of
+
+from maskrcnn_benchmark.demo import full
+from maskrcnn_benchmark.demo.experiments import evaluation, relation_step
+
+
+def test_every_model_has_the_same_number_of_trials():
+    tried = [full.trials(model, supervision) for model in full.MODELS for supervision in full.SUPERVISIONS]
+    assert {len(group) for group in tried} == {4}
+    names = [trial.name for group in tried for trial in group]
+    assert len(set(names)) == len(names)
+
+
+def test_the_best_on_validation_images_is_chosen(tmp_path):
+    tried = full.trials("Motifs", "full")
+    for trial, value in zip(tried, (0.3, 0.5, 0.5, 0.4), strict=True):
+        path = evaluation(tmp_path / trial.name, "val")
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"metrics": {"R@50": 0.5, "mR@50": value, "zR@50": value, "R@20": 1 - value}}))
+    assert full.choose(tmp_path, tried) == tried[1]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
+    chosen = {(m, s): replace(full.trials(m, s)[-1], bias=bias) for m in full.MODELS for s in full.SUPERVISIONS}
+    found = full.experiments(chosen)
+    assert [name for name, count in Counter(e.name for e in found).items() if count > 1] == []
+    labels = {(e.model, e.supervision, e.task) for e in found}
+    assert {(m, s, "predcls") for m in full.MODELS for s in full.SUPERVISIONS} <= labels
+    assert {(m, "full", t) for m in ("Motifs", "RelCLIP") for t in ("sgcls", "sgdet")} <= labels
+    assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "distant")} == {True, False}
+    configs = {e.name: config_of(relation_step(tmp_path, 0, e)) for e in found}
+    for name in full.ABLATIONS:
+        if bias or not name.startswith("bias"):
+            assert sum(e.variant == name for e in found) == 1
+    node = next(c for n, c in configs.items() if n.endswith("no_rcl")).MODEL.ROI_RELATION_HEAD.RELCLIP
+    assert (node.USE_RCL, node.USE_ALIGNMENT) == (False, True)
+    assert all(full.LENGTH[1] == c.SOLVER.MAX_ITER for c in configs.values())
+
+
+def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
+    """With steps that only say that they ran, in the order in which they may."""
+    ran = []
+
+    def run_steps(steps, inherited):
+        for step in steps:
+            assert set(step.needs) <= {other.name for other in steps}
+            if "trial" in step.name:
+                step.result.parent.mkdir(parents=True, exist_ok=True)
+                value = 0.9 if "nobias" in step.name else 0.1
+                step.result.write_text(json.dumps({"metrics": dict.fromkeys(full.CRITERIA, value)}))
+        ran.append([step.name for step in steps])
+
+    written = {}
+    monkeypatch.setattr(full, "run_steps", run_steps)
+    monkeypatch.setattr(full, "read_run", lambda folder: folder)
+    monkeypatch.setattr(full, "write_report", lambda runs, output, **kwargs: written.update(kwargs, runs=runs) or [])
+    full.run_full(tmp_path, range(2, 4), 0)
+    trials, final = ran
+    assert sum("trial" in name for name in trials) == 4 * 2 * len(full.MODELS) and not any("trial" in n for n in final)
+    assert all(name.endswith((" 2", " 3")) for name in final)
+    assert written["data_per_seed"] is True and len(written["runs"]) == sum(
+        "-predcls" in n or "-sg" in n for n in final
+    )
+    assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
+    chosen = json.loads((tmp_path / "chosen.json").read_text())
+    assert len(chosen) == 12 and all("nobias" in name for name in chosen.values())
