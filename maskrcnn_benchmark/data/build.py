@@ -18,6 +18,7 @@ from maskrcnn_benchmark.utils.miscellaneous import save_labels
 from . import datasets as D
 from . import samplers
 from .collate_batch import BatchCollator
+from .scored_predicates import scored_predicates
 from .transforms import build_transforms
 
 _given_statistics: list[dict] = []
@@ -50,10 +51,14 @@ def get_dataset_statistics(cfg) -> dict:
     return dataset.get_statistics()
 
 
-def check_class_counts(cfg, dataset) -> None:
-    """Raise `InputError` where the configuration's class counts are not those of the data set's dictionary."""
+def check_class_counts(cfg, dataset, predicates: bool = True) -> None:
+    """Raise `InputError` where the configuration's class counts are not those of the data set's dictionary.
+
+    Args:
+        predicates: whether their number counts.
+    """
     counts = {"MODEL.ROI_BOX_HEAD.NUM_CLASSES": (cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES, dataset.ind_to_classes)}
-    if cfg.MODEL.RELATION_ON:
+    if cfg.MODEL.RELATION_ON and predicates:
         head = cfg.MODEL.ROI_RELATION_HEAD
         counts["MODEL.ROI_RELATION_HEAD.NUM_CLASSES"] = (head.NUM_CLASSES, dataset.ind_to_predicates)
     for key, (configured, names) in counts.items():
@@ -73,7 +78,8 @@ def build_dataset(cfg, dataset_list, transforms, dataset_catalog, is_train: bool
     for name in dataset_list:
         data = dataset_catalog.get(name, cfg)
         dataset = getattr(D, data["factory"])(**data["args"], transforms=transforms)
-        check_class_counts(cfg, dataset)
+        # predicates given by name need not be those of the training set
+        check_class_counts(cfg, dataset, predicates=is_train or not scored_predicates(cfg))
         datasets.append(dataset)
     if is_train and len(datasets) > 1:
         return [D.ConcatDataset(datasets)]

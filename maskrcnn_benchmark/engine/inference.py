@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.evaluation import evaluate
+from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
@@ -117,7 +118,7 @@ def inference(
         (TEST.CUSTUM_EVAL), whose predictions are written to DETECTED_SGG_DIR/custom_prediction.json.
     """
     logger = logger or logging.getLogger("maskrcnn_benchmark.inference")
-    dataset, devices = data_loader.dataset, get_world_size()
+    dataset, devices, names = data_loader.dataset, get_world_size(), scored_predicates(cfg)
     logger.info("Start evaluation on %s dataset(%d images).", dataset_name, len(dataset))
     total, model_only = Timer(), Timer()
     total.tic()
@@ -127,6 +128,9 @@ def inference(
         stream = cache.read() if is_main_process() else iter(())
     else:
         stream = compute_on_dataset(model, data_loader, device, cfg.TEST.RELATION.SYNC_GATHER, model_only, cfg.DTYPE)
+        if names and not cfg.TEST.CUSTUM_EVAL:
+            renumber = Renumbering(names, dataset.ind_to_predicates)
+            stream = ((index, renumber(prediction)) for index, prediction in stream)
         stream = cache.keep(stream)
     stream = _whole(stream, len(dataset))
 
@@ -135,7 +139,7 @@ def inference(
         deque(stream, maxlen=0)  # takes its share of the work; the main process gets the predictions
     elif cfg.TEST.CUSTUM_EVAL:
         path = os.path.join(cfg.DETECTED_SGG_DIR, "custom_prediction.json")
-        write_custom_predictions(stream, dataset, path)
+        write_custom_predictions(stream, dataset, path, names)
         logger.info("=====> %s SAVED !", path)
     else:
         value = evaluate(
@@ -196,11 +200,16 @@ def _whole(stream: Iterable[tuple[int, BoxList]], expected: int) -> Iterator[tup
 
 
 # -- images of one's own ---------------------------------------------------------------------------------------------
-def write_custom_predictions(stream: Iterable[tuple[int, BoxList]], dataset, path: str) -> None:
+def write_custom_predictions(
+    stream: Iterable[tuple[int, BoxList]], dataset, path: str, predicates: Sequence[str] = ()
+) -> None:
     """Write scene graphs in SGB's format, image by image: {index: see `custom_sgg_post_precessing`}.
 
     `custom_data_info.json` beside it tells the file of each index and the names of classes and predicates. Boxes are in
     pixels of the network's input, as in SGB.
+
+    Args:
+        predicates: names that the model scores, without background; (): those of the data set.
     """
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(folder):
@@ -208,7 +217,7 @@ def write_custom_predictions(stream: Iterable[tuple[int, BoxList]], dataset, pat
     info = {
         "idx_to_files": dataset.custom_files,
         "ind_to_classes": dataset.ind_to_classes,
-        "ind_to_predicates": dataset.ind_to_predicates,
+        "ind_to_predicates": ["__background__", *predicates] if predicates else dataset.ind_to_predicates,
     }
     with atomic_write(os.path.join(folder, "custom_data_info.json")) as temporary:
         temporary.write_text(json.dumps(info))
