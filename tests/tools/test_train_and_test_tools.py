@@ -1,40 +1,22 @@
 """The four tools as their users call them: what they do end to end, and what they say when the input is wrong."""
 
-import importlib.util
 import json
-import logging
 import shutil
-import sys
 
 import pytest
 import torch
-from small_run import NAME, ROOT, run_tool, write_config
+from small_run import NAME, run_tool, write_config
 from support import HEAD, PARITY
-
-from maskrcnn_benchmark.utils import cli
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys):
-    """Run a tool in this process: (exit status, standard output, standard error)."""
-    logger = logging.getLogger("maskrcnn_benchmark")
-    before = logger.handlers[:], logger.propagate, logger.level
+def tool(run_here):
+    """Run a tool with a configuration: (exit status, standard output, standard error)."""
 
     def call(name, config, *opts):
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [name, "--config-file", str(config), *map(str, opts)])
-        monkeypatch.setattr("maskrcnn_benchmark.engine.launch.collect_env_info", lambda: "")
-        with pytest.raises(SystemExit) as exit_info:
-            cli.run(module.main)
-        return exit_info.value.code, *capsys.readouterr()
+        return run_here(name, "--config-file", config, *opts)
 
-    yield call
-    for handler in logger.handlers:
-        if handler not in before[0]:
-            handler.close()
-    logger.handlers[:], logger.propagate, logger.level = before
+    return call
 
 
 def results(folder, split="test"):
