@@ -1,6 +1,6 @@
 """Train on distant labels, weigh them by the trained model, train again: expectation maximisation in rounds.
 
-    python tools/distant_em.py --config-file configs/distant/motifs_predcls.yaml --rounds 2 \
+    python tools/distant_em.py --config-file configs/baselines/motifs_predcls_distant.yaml --rounds 2 \
         --human datasets/vg/VG-SGG-with-attri.h5 DATASETS.DATA_DIR datasets-distant OUTPUT_DIR output/em
 
 DATASETS.DATA_DIR is what tools/distant_label.py wrote. The first E-step is CLIP's, that of RELCLIP.TEXT_ENCODER. The

@@ -20,10 +20,7 @@ from torch.nn import functional
 from maskrcnn_benchmark.demo.actions import PREDICATES
 from maskrcnn_benchmark.demo.captions import PARTS, SENTENCES, CaptionedPictures
 from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
-
-# Mean and deviation of the colours that CLIP's own preprocessing takes off; tools that use the image tower do the same.
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+from maskrcnn_benchmark.distant.image_encoder import normalise_pictures
 
 CONTEXT_LENGTH = 77  # of `clip.tokenize`
 
@@ -98,15 +95,6 @@ def tokenize(sentences: list[str]) -> Tensor:
     """Tokens, int64 [N, T], cut after the longest sentence: CLIP's text tower is causal, so nothing else changes."""
     tokens = clip.tokenize(sentences).long()
     return tokens[:, : int((tokens != 0).sum(1).max())]
-
-
-def normalise_pictures(pictures: Tensor) -> Tensor:
-    """uint8 [B, S, S, 3] -> float [B, 3, S, S] as CLIP's image tower takes it."""
-    mean, std = (
-        pictures.new_tensor(IMAGE_MEAN, dtype=torch.float32),
-        pictures.new_tensor(IMAGE_STD, dtype=torch.float32),
-    )
-    return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, same: Tensor, scale: Tensor) -> Tensor:

@@ -88,13 +88,15 @@ class ClipScorer:
         """
         self.rule.check()
         check_templates("spo", self.templates)
+        if not len(labels):
+            return np.zeros(0)
         phrases, phrase_of_label = self._phrases(labels, arrays, classes, predicates)
         texts = EmbeddingCache(self.spec, self.cache_dir, self.device).embed(phrases, "candidates")
         crops = _crops(labels, arrays, sizes)
         folder = Path(self.cache_dir).expanduser() / "pair-scores"
         common = [FORMAT, self.spec.identity(), self.spec.library_version(), asdict(self.rule), self.templates]
         encoder = None  # loaded when the first scores are not on the disk
-        scores = [np.zeros(0)]
+        scores = []
         images = np.unique(labels.image)
         for first in tqdm(range(0, len(images), IMAGES_AT_ONCE), desc="CLIP", unit=f" x {IMAGES_AT_ONCE} images"):
             part = images[first : first + IMAGES_AT_ONCE]

@@ -27,9 +27,8 @@ def normalise_pictures(
     pictures: Tensor, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
 ) -> Tensor:
     """uint8 [n, S, S, 3] -> float [n, 3, S, S] as an image tower takes it."""
-    return ((pictures.float() / 255 - pictures.new_tensor(mean, dtype=torch.float32)) / pictures.new_tensor(
-        std, dtype=torch.float32
-    )).permute(0, 3, 1, 2)  # fmt: skip
+    mean, std = (pictures.new_tensor(values, dtype=torch.float32) for values in (mean, std))
+    return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 class ImageEncoder:
@@ -81,9 +80,11 @@ def _load_clip(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
         raise InputError(f"{spec.name}: these are no weights of a CLIP model: there is no image tower (visual.*)")
     from clip.model import build_model  # load_clip_state has seen that it is installed
 
-    visual = build_model(dict(state)).visual.float()
-    # build_model rounds to half precision
-    prefix = "visual."
+    try:
+        visual = build_model(dict(state)).visual.float()
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{spec.name}: these are no weights of a CLIP model ({error})") from error
+    prefix = "visual."  # loaded once more, because build_model rounds to half precision
     visual.load_state_dict({k[len(prefix) :]: v.float() for k, v in state.items() if k.startswith(prefix)})
     scale = float(state["logit_scale"].float().exp())
     return ImageEncoder(visual, visual.input_resolution, IMAGE_MEAN, IMAGE_STD, scale, device)
