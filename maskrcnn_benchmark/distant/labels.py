@@ -64,8 +64,8 @@ class Labels:
         first = self.first_of_pair()
         return np.repeat(np.arange(len(first)), np.diff(np.append(first, len(self))))
 
-    def take(self, rows: np.ndarray, weights: np.ndarray) -> Labels:
-        """Some of the labels (indices or a mask, in order), with new weights for these."""
+    def take(self, rows: np.ndarray | slice, weights: np.ndarray) -> Labels:
+        """Some of the labels (a mask, or indices in order), with new weights for these."""
         return Labels(self.image[rows], self.pairs[rows], self.predicates[rows], weights)
 
 
