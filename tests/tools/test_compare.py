@@ -1,48 +1,21 @@
 """compare.py as its users call it: on directories of real trainings, and with wrong input."""
 
 import json
-import logging
-import sys
 
-import pytest
 from run_folders import write_run
-from small_run import ROOT, write_config
-
-from maskrcnn_benchmark.utils import cli
-from maskrcnn_benchmark.utils.imports import import_file
+from small_run import write_config
 
 
-@pytest.fixture
-def tool(monkeypatch, capsys):
-    """Run a tool in this process: (exit status, standard output, standard error)."""
-    logger = logging.getLogger("maskrcnn_benchmark")
-    before = logger.handlers[:], logger.propagate, logger.level
-
-    def call(name, *args):
-        module = import_file(f"tools_{name}", str(ROOT / "tools" / f"{name}.py"))
-        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
-        monkeypatch.setattr("maskrcnn_benchmark.engine.launch.collect_env_info", lambda: "")
-        with pytest.raises(SystemExit) as exit_info:
-            cli.run(module.main)
-        return exit_info.value.code, *capsys.readouterr()
-
-    yield call
-    for handler in logger.handlers:
-        if handler not in before[0]:
-            handler.close()
-    logger.handlers[:], logger.propagate, logger.level = before
-
-
-def test_two_trained_models(tool, tmp_path):
+def test_two_trained_models(run_here, tmp_path):
     """SGDet, so that predicted boxes are not the annotated ones."""
     folders = []
     for predictor in ("MotifPredictor", "IMPPredictor"):
         (tmp_path / predictor).mkdir()
         config = write_config(tmp_path / predictor, "sgdet", predictor, SOLVER__MAX_ITER=2)
-        status, _, error = tool("relation_train_net", "--config-file", config, "--seed", 3)
+        status, _, error = run_here("relation_train_net", "--config-file", config, "--seed", 3)
         assert status == 0, error
         folders.append(tmp_path / predictor / "output")
-    status, out, error = tool("compare", *folders, "--output", tmp_path / "report")
+    status, out, error = run_here("compare", *folders, "--output", tmp_path / "report")
     assert status == 0, error
     assert "| Motifs | full | yes | random | 1 |" in out and "## SGDet" in out
     report = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -54,22 +27,22 @@ def test_two_trained_models(tool, tmp_path):
     assert page.count("<section>") == 6 * 3 and page.count("data:image/svg+xml") == 2
 
     # the same annotations under another protocol must not stand beside the first
-    status, _, error = tool(
+    status, _, error = run_here(
         "relation_test_net", "--config-file", tmp_path / "IMPPredictor" / "config.yaml",
         "TEST.RELATION.PROTOCOL", "visualds",
     )  # fmt: skip
     assert status == 0, error
-    status, _, error = tool("compare", *folders, "--output", tmp_path / "other")
+    status, _, error = run_here("compare", *folders, "--output", tmp_path / "other")
     assert status == 1 and "by the protocols sgb and visualds" in error.splitlines()[-1]
     assert not (tmp_path / "other").exists()
 
 
-def test_wrong_folders_are_one_sentence(tool, tmp_path):
-    status, _, error = tool("compare", tmp_path / "nowhere", "--output", tmp_path / "out")
+def test_wrong_folders_are_one_sentence(run_here, tmp_path):
+    status, _, error = run_here("compare", tmp_path / "nowhere", "--output", tmp_path / "out")
     assert status == 1 and error.startswith("error: ") and "nowhere does not exist" in error
     runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1, test_set="zzzz")]
-    status, _, error = tool("compare", *runs, "--output", tmp_path / "out")
+    status, _, error = run_here("compare", *runs, "--output", tmp_path / "out")
     assert status == 1 and len(error.splitlines()) == 1 and "--data-per-seed" in error
-    status, out, _ = tool("compare", *runs, "--output", tmp_path / "out", "--data-per-seed", "--title", "Mine")
+    status, out, _ = run_here("compare", *runs, "--output", tmp_path / "out", "--data-per-seed", "--title", "Mine")
     assert status == 0 and "2 test sets, one per seed" in out
     assert (tmp_path / "out" / "report.md").read_text().startswith("# Mine\n")
