@@ -17,6 +17,7 @@ from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data import use_statistics
 from maskrcnn_benchmark.data.datasets.images import image_suffixes, load_image
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
+from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.bounding_box import BoxList
@@ -119,7 +120,8 @@ def load_predictor(
             f"{checkpoint} does not fit the model of {config_file} with {len(classes)} classes and {len(predicates)} "
             f"predicates, background included: {checkpointer.report}"
         )
-    return ScenePredictor(model, cfg, classes, predicates)
+    scored = scored_predicates(cfg) if cfg.MODEL.RELATION_ON else ()
+    return ScenePredictor(model, cfg, classes, [predicates[0], *scored] if scored else predicates)
 
 
 def _names(checkpoint: str, dict_file: str | os.PathLike | None, relations: bool) -> tuple[list[str], list[str]]:
@@ -184,7 +186,7 @@ def scene_graph(prediction: BoxList, classes: Sequence[str], predicates: Sequenc
     scores = prediction.get_field("pred_scores")
     order = scores.argsort(descending=True, stable=True)
     objects = [
-        {"name": classes[label], "box": [round(x, 1) for x in box], "score": round(score, 4)}
+        {"name": classes[label], "box": [round(x, 1) for x in box], "score": float(f"{score:.4g}")}
         for label, box, score in zip(
             prediction.get_field("pred_labels")[order].tolist(),
             prediction.bbox[order].tolist(),
@@ -201,7 +203,7 @@ def scene_graph(prediction: BoxList, classes: Sequence[str], predicates: Sequenc
         total = own * scores[pairs].prod(1) if len(labels) else own
         place = order.argsort()
         graph["relations"] = [
-            {"subject": subject, "predicate": predicates[label], "object": object_, "score": round(score, 4)}
+            {"subject": subject, "predicate": predicates[label], "object": object_, "score": float(f"{score:.4g}")}
             for (subject, object_), label, score in zip(
                 place[pairs].tolist(), labels.tolist(), total.tolist(), strict=True
             )

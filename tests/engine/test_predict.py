@@ -13,6 +13,7 @@ from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data import use_statistics
 from maskrcnn_benchmark.engine.predict import best_of, list_images, load_predictor, scene_graph, write_graphs
 from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.errors import InputError
 
 CLASSES = ["__background__", *(f"thing {i}" for i in range(1, 151))]
@@ -51,6 +52,35 @@ def test_everything_comes_from_the_checkpoint(trained, predictor):
     for name, value in predictor.model.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name], msg=name)
     assert predictor.classes == CLASSES and predictor.predicates == PREDICATES and not predictor.model.training
+
+
+def test_relclip_scores_predicates_that_are_given_by_name(tmp_path):
+    """One that training had and one that it did not, from a bank that knows both."""
+    names = [*PREDICATES[1:], "levitating above"]
+    rng = np.random.default_rng(0)
+    arrays = {"sp": rng.normal(size=(150, 51, 8)), "po": rng.normal(size=(51, 150, 8))}
+    PhraseBank(CLASSES[1:], names, {}, arrays).save(str(tmp_path / "bank.npz"))
+    node = HEAD + "RELCLIP."
+    options = [
+        node + "BANK_FILE",
+        str(tmp_path / "bank.npz"),
+        node + "USE_BASE",
+        False,
+        HEAD + "PREDICT_USE_BIAS",
+        False,
+    ]
+    config = write_config(tmp_path, "sgdet", "RelCLIPPredictor", DATASETS__DATA_DIR="/nowhere")
+    torch.manual_seed(0)
+    statistics = {"fg_matrix": torch.ones(151, 151, 51), "obj_classes": CLASSES, "rel_classes": PREDICATES}
+    with use_statistics(statistics):
+        model = build_detection_model(load_config(str(config), options))
+    content = {"model": model.state_dict(), "obj_classes": CLASSES, "rel_classes": PREDICATES}
+    torch.save(content, tmp_path / "model.pth")
+    wanted = ("does 7", "levitating above")
+    predictor = load_predictor(config, tmp_path / "model.pth", opts=[*options, node + "TEST_PREDICATES", str(wanted)])
+    photo().save(tmp_path / "a.png")
+    ((_, graph),) = predictor.graphs([tmp_path / "a.png"])
+    assert graph["relations"] and {relation["predicate"] for relation in graph["relations"]} <= set(wanted)
 
 
 def test_files_of_every_kind(predictor, tmp_path):
