@@ -68,7 +68,7 @@ def compare(
         classes, predicates: names by number, background first.
         task: predcls, sgcls or sgdet.
     """
-    boxes, labels, _, _ = predicted_objects(truth, prediction, task)
+    boxes, labels, object_scores, _ = predicted_objects(truth, prediction, task)
     true_boxes, true_labels = truth.bbox.numpy(), truth.get_field("labels").numpy()
     true_relations = annotated_relations(truth, distinct=True)
     pairs = prediction.get_field("rel_pair_idxs").numpy().reshape(-1, 2)[:top_k]
@@ -78,6 +78,7 @@ def compare(
     matches = match_relations(relations, true_relations, agreement)
     ranks = first_match_rank(matches)
     hits = matches.any(1)
+    total = object_scores[pairs].prod(1) * scores[np.arange(len(relations)), relations[:, 2]]
     found = matches.any(0)
 
     def named(rows: np.ndarray) -> list[tuple[int, str, int]]:
@@ -99,6 +100,6 @@ def compare(
         relations=named(relations),
         found_boxes=agreement.any(1).tolist(),
         found=hits.tolist(),
-        notes=[f"{score:.2f}" for score in scores[np.arange(len(relations)), relations[:, 2]].tolist()],
+        notes=[f"{score:.2g}" for score in total.tolist()],
     )
     return ground_truth, predicted

@@ -12,6 +12,8 @@ from scipy.optimize import minimize
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
+_STARTS = 12
+
 
 def overlap_area(rectangle: Sequence[float], others: np.ndarray) -> np.ndarray:
     """How much of each of `others` [n, 4] a rectangle covers."""
@@ -114,9 +116,13 @@ def _stress_layout(distances: np.ndarray) -> np.ndarray:
         np.add.at(gradient, second, -pull)
         return float((difference**2).sum()), gradient.ravel()
 
+    # the best of several starts, on a circle in different orders: one alone often ends with things on each other
     angle = 2 * np.pi * np.arange(count) / count
-    start = np.column_stack((np.cos(angle), np.sin(angle))) * distances.max() / 2
-    points = minimize(stress, start.ravel(), jac=True, method="L-BFGS-B").x.reshape(-1, 2)
+    circle = np.column_stack((np.cos(angle), np.sin(angle))) * distances.max() / 2
+    orders = np.random.default_rng(0)
+    starts = [circle, *(circle[orders.permutation(count)] for _ in range(_STARTS - 1))]
+    found = [minimize(stress, start.ravel(), jac=True, method="L-BFGS-B") for start in starts]
+    points = min(found, key=lambda one: one.fun).x.reshape(-1, 2)
     points -= points.mean(0)
     # the longest extent lies along the page
     _, axes = np.linalg.eigh(np.cov(points.T))

@@ -5,6 +5,7 @@ Names are object classes, relations (subject, predicate, object) with subject an
 
 from __future__ import annotations
 
+import bisect
 import functools
 import os
 from collections import defaultdict
@@ -23,7 +24,7 @@ from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
 
 from .files import atomic_write
-from .layout import graph_layout, place_label
+from .layout import graph_layout, place_label, spread
 
 # Okabe and Ito's colours, which also people with a colour vision deficiency can tell apart, without the pale yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B4513", "#444444")
@@ -32,6 +33,7 @@ DPI = 100
 _LONGER_SIDE = 1000  # pixels of a drawn image
 _FONT_SIZE = 9.5
 _APART = 26.0  # pixels between the names of objects, so that predicates find room between them
+_GRAPH_GAP = 16.0  # pixels between the nodes of a graph
 _PAD = 3.0  # pixels around the text of a label
 _BEND = 0.12  # of an arrow, by its length: arrows there and back are two
 
@@ -87,10 +89,7 @@ def graph_figure(names: Sequence[str], relations: Sequence[Relation]) -> Figure:
     merged = _merge(relations)
     texts = [*names, *(", ".join(predicates) for predicates in merged.values())]
     sizes = [_text_size(text) for text in texts] or [_text_size("no objects")]
-    edges = []
-    for place, (subject, object_) in enumerate(merged, len(names)):
-        edges += [(subject, place), (place, object_)]
-    centres = graph_layout(edges, sizes[: len(texts)], length=85, gap=16) + 20
+    centres = _graph_centres(len(names), list(merged), np.array(sizes[: len(texts)]).reshape(-1, 2)) + 20
     if len(texts):
         width, height = (centres + np.array(sizes) / 2).max(0) + 20
     else:
@@ -111,6 +110,32 @@ def graph_figure(names: Sequence[str], relations: Sequence[Relation]) -> Figure:
             subject = list(merged)[place - len(names)][0]
             panel.text(text, rectangle, "white", edge=COLOURS[subject % len(COLOURS)])
     return figure
+
+
+def _graph_centres(count: int, pairs: Sequence[tuple[int, int]], sizes: np.ndarray) -> np.ndarray:
+    """Centres [n, 2] of `count` objects and, behind them, of the predicates of pairs; sizes [n, 2] are of all.
+
+    The predicates there and back of two objects are laid out as one and then put side by side, across their line.
+    """
+    couples: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, (subject, object_) in enumerate(pairs, count):
+        couples[min(subject, object_), max(subject, object_)].append(place)
+    edges, room = [], list(sizes[:count])
+    for node, (ends, places) in enumerate(couples.items(), count):
+        edges += [(end, node) for end in ends]
+        room.append(np.array([sizes[places, 0].max(), sizes[places, 1].sum() + _GRAPH_GAP * (len(places) - 1)]))
+    centres = np.zeros((len(sizes), 2))
+    laid_out = graph_layout(edges, room, length=85, gap=_GRAPH_GAP)
+    centres[:count] = laid_out[:count]
+    for middle, (ends, places) in zip(laid_out[count:], couples.items(), strict=True):
+        centres[places] = middle
+        if len(places) == 2:
+            line = centres[ends[1]] - centres[ends[0]]
+            across = np.array([line[1], -line[0]]) / max(np.hypot(*line), 1e-6)
+            shift = across * (sizes[places].mean(0) @ np.abs(across) + _GRAPH_GAP) / 2
+            centres[places] += [shift, -shift]
+    centres = spread(centres, sizes, _GRAPH_GAP)
+    return centres - (centres - sizes / 2).min(0) if len(sizes) else centres
 
 
 @dataclass
@@ -167,7 +192,9 @@ def comparison_figure(image: Image.Image, sides: Sequence[Side], max_drawn: int 
             numbered=True,
         )
         title_y = 1 - title_height / 2 / total[1]
-        figure.text(left / total[0], title_y, side.title, fontsize=11, va="center", weight="bold", parse_math=False)
+        figure.text(
+            (left + 3) / total[0], title_y, side.title, fontsize=11, va="center", weight="bold", parse_math=False
+        )
         notes = [*side.notes, *[""] * (len(side.relations) - len(side.notes))]
         lines = [
             (f"{numbered[s]}  {predicate}  {numbered[o]}   {note}", HIT if hit else MISS)
@@ -178,8 +205,8 @@ def comparison_figure(image: Image.Image, sides: Sequence[Side], max_drawn: int 
             lines = [*lines[:max_listed], (f"and {rest} more", NEUTRAL)]
         for row, (text, colour) in enumerate(lines or [("no relations", NEUTRAL)]):
             y = 1 - (title_height + size[1] + 6 + line * row) / total[1]
-            text = _shorten(text, size[0])
-            figure.text(left / total[0], y, text, color=colour, fontsize=_FONT_SIZE, va="top", parse_math=False)
+            text = _shorten(text, size[0] - 3)
+            figure.text((left + 3) / total[0], y, text, color=colour, fontsize=_FONT_SIZE, va="top", parse_math=False)
     return figure
 
 
@@ -241,11 +268,13 @@ def _draw_scene(panel, image, boxes, names, relations, box_colours, relation_col
     """An image with boxes, names and relations on a panel."""
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
     boxes = (boxes + [0, 0, 1, 1]) * (np.tile(panel.size, 2) / np.tile(image.size, 2))
-    names = list(names) if numbered else number_names(names)
+    names = [_shorten(name, panel.size[0]) for name in (names if numbered else number_names(names))]
     box_colours = list(box_colours or [COLOURS[i % len(COLOURS)] for i in range(len(names))])
-    colour_of = defaultdict(list)
+    colour_of: dict[tuple[int, int], str] = {}
     for number, (subject, _, object_) in enumerate(relations):
-        colour_of[subject, object_].append(relation_colours[number] if relation_colours else box_colours[subject])
+        colour = relation_colours[number] if relation_colours else box_colours[subject]
+        if colour == HIT or (subject, object_) not in colour_of:  # one hit among a pair's predicates makes it one
+            colour_of[subject, object_] = colour
     panel.axis.imshow(image, extent=(0, panel.size[0], panel.size[1], 0), interpolation="bilinear", aspect="auto")
     for box, colour in zip(boxes, box_colours, strict=True):
         panel.box(box, colour)
@@ -255,14 +284,13 @@ def _draw_scene(panel, image, boxes, names, relations, box_colours, relation_col
         rectangles[place] = panel.label(names[place], _places_at_box(boxes[place], _text_size(names[place])), _APART)
     curves = {}
     for ends in _merge(relations):
-        curves[ends] = panel.arrow(rectangles[ends[0]], rectangles[ends[1]], colour_of[ends][0])
+        curves[ends] = panel.arrow(rectangles[ends[0]], rectangles[ends[1]], colour_of[ends])
     for place, rectangle in rectangles.items():
         panel.text(names[place], rectangle, box_colours[place])
     for ends, predicates in _merge(relations).items():
-        colours = colour_of[ends]
-        edge = HIT if HIT in colours and relation_colours else colours[0]
-        text = ", ".join(predicates)
-        panel.text(text, panel.label(text, _places_on_curve(curves[ends], _text_size(text))), "white", edge=edge)
+        text = _shorten(", ".join(predicates), panel.size[0])
+        place = panel.label(text, _places_on_curve(curves[ends], _text_size(text)))
+        panel.text(text, place, "white", edge=colour_of[ends])
 
 
 def _merge(relations: Sequence[Relation]) -> dict[tuple[int, int], list[str]]:
@@ -380,9 +408,8 @@ def _shorten(text: str, width: float) -> str:
     """The text, with dots for its end where it is wider than that many pixels."""
     if _text_size(text)[0] <= width:
         return text
-    while text and _text_size(text + "…")[0] > width:
-        text = text[:-1]
-    return text + "…"
+    fits = bisect.bisect_right(range(len(text)), width, key=lambda length: _text_size(text[:length] + "…")[0])
+    return text[: max(fits - 1, 0)] + "…"
 
 
 def _readable_on(colour: str) -> str:

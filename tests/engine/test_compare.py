@@ -37,7 +37,7 @@ def test_matches_are_marked_on_both_sides():
     assert left.notes == ["(prediction 1)", "", ""] and left.title == "ground truth: 1 of 3 relations found"
     assert right.relations == [(1, "riding", 0), (0, "near", 1)]
     assert right.found == [True, False] and right.found_boxes == [True, True, False]
-    assert right.notes == ["0.70", "0.60"] and right.title == "first 2 predictions: 1 are annotated"
+    assert right.notes == ["0.7", "0.6"] and right.title == "first 2 predictions: 1 are annotated"
     left, right = compare(truth(), predicted, CLASSES, PREDICATES, "sgdet", top_k=0)
     assert left.found == [False] * 3 and right.relations == []
 
