@@ -5,6 +5,7 @@ Rectangles are (left, top, right, bottom); all lengths are in pixels of the pict
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -95,6 +96,42 @@ def graph_layout(
         right += (high - low)[0] + 2 * gap
         row_height = max(row_height, (high - low)[1])
     return centres
+
+
+def predicate_layout(
+    count: int, pairs: Sequence[tuple[int, int]], sizes: Sequence[tuple[float, float]], length: float, gap: float
+) -> np.ndarray:
+    """Centres of objects and, between them, of the predicates of distinct ordered pairs; see `graph_layout`.
+
+    The predicates there and back of two objects are laid out as one and then put side by side, across their line.
+
+    Args:
+        count: of objects.
+        sizes: of the objects, then of the predicates.
+
+    Returns:
+        float [count + len(pairs), 2].
+    """
+    sizes = np.asarray(sizes, dtype=float).reshape(-1, 2)
+    couples: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, (subject, object_) in enumerate(pairs, count):
+        couples[min(subject, object_), max(subject, object_)].append(place)
+    edges, room = [], list(sizes[:count])
+    for node, (ends, places) in enumerate(couples.items(), count):
+        edges += [(end, node) for end in ends]
+        room.append(np.array([sizes[places, 0].max(), sizes[places, 1].sum() + gap * (len(places) - 1)]))
+    centres = np.zeros((len(sizes), 2))
+    laid_out = graph_layout(edges, room, length, gap)
+    centres[:count] = laid_out[:count]
+    for middle, (ends, places) in zip(laid_out[count:], couples.items(), strict=True):
+        centres[places] = middle
+        if len(places) == 2:
+            line = centres[ends[1]] - centres[ends[0]]
+            across = np.array([line[1], -line[0]]) / max(np.hypot(*line), 1e-6)
+            shift = across * (sizes[places].mean(0) @ np.abs(across) + gap) / 2
+            centres[places] += [shift, -shift]
+    centres = spread(centres, sizes, gap)
+    return centres - (centres - sizes / 2).min(0) if len(sizes) else centres
 
 
 def _stress_layout(distances: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
 
 from .files import atomic_write
-from .layout import graph_layout, place_label, spread
+from .layout import place_label, predicate_layout
 
 # Okabe and Ito's colours, which also people with a colour vision deficiency can tell apart, without the pale yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B4513", "#444444")
@@ -33,7 +33,7 @@ DPI = 100
 _LONGER_SIDE = 1000  # pixels of a drawn image
 _FONT_SIZE = 9.5
 _APART = 26.0  # pixels between the names of objects, so that predicates find room between them
-_GRAPH_GAP = 16.0  # pixels between the nodes of a graph
+_GRAPH_EDGE, _GRAPH_GAP = 85.0, 16.0  # pixels from an object to a predicate, and between nodes at least
 _PAD = 3.0  # pixels around the text of a label
 _BEND = 0.12  # of an arrow, by its length: arrows there and back are two
 
@@ -89,7 +89,7 @@ def graph_figure(names: Sequence[str], relations: Sequence[Relation]) -> Figure:
     merged = _merge(relations)
     texts = [*names, *(", ".join(predicates) for predicates in merged.values())]
     sizes = [_text_size(text) for text in texts] or [_text_size("no objects")]
-    centres = _graph_centres(len(names), list(merged), np.array(sizes[: len(texts)]).reshape(-1, 2)) + 20
+    centres = predicate_layout(len(names), list(merged), sizes[: len(texts)], _GRAPH_EDGE, _GRAPH_GAP) + 20
     if len(texts):
         width, height = (centres + np.array(sizes) / 2).max(0) + 20
     else:
@@ -110,32 +110,6 @@ def graph_figure(names: Sequence[str], relations: Sequence[Relation]) -> Figure:
             subject = list(merged)[place - len(names)][0]
             panel.text(text, rectangle, "white", edge=COLOURS[subject % len(COLOURS)])
     return figure
-
-
-def _graph_centres(count: int, pairs: Sequence[tuple[int, int]], sizes: np.ndarray) -> np.ndarray:
-    """Centres [n, 2] of `count` objects and, behind them, of the predicates of pairs; sizes [n, 2] are of all.
-
-    The predicates there and back of two objects are laid out as one and then put side by side, across their line.
-    """
-    couples: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for place, (subject, object_) in enumerate(pairs, count):
-        couples[min(subject, object_), max(subject, object_)].append(place)
-    edges, room = [], list(sizes[:count])
-    for node, (ends, places) in enumerate(couples.items(), count):
-        edges += [(end, node) for end in ends]
-        room.append(np.array([sizes[places, 0].max(), sizes[places, 1].sum() + _GRAPH_GAP * (len(places) - 1)]))
-    centres = np.zeros((len(sizes), 2))
-    laid_out = graph_layout(edges, room, length=85, gap=_GRAPH_GAP)
-    centres[:count] = laid_out[:count]
-    for middle, (ends, places) in zip(laid_out[count:], couples.items(), strict=True):
-        centres[places] = middle
-        if len(places) == 2:
-            line = centres[ends[1]] - centres[ends[0]]
-            across = np.array([line[1], -line[0]]) / max(np.hypot(*line), 1e-6)
-            shift = across * (sizes[places].mean(0) @ np.abs(across) + _GRAPH_GAP) / 2
-            centres[places] += [shift, -shift]
-    centres = spread(centres, sizes, _GRAPH_GAP)
-    return centres - (centres - sizes / 2).min(0) if len(sizes) else centres
 
 
 @dataclass
