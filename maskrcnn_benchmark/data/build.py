@@ -125,11 +125,17 @@ class DataLoader(torch.utils.data.DataLoader):
     """A loader that raises an `InputError` of a worker as it was, one sentence without the worker's traceback."""
 
     def __iter__(self):
-        try:
-            yield from super().__iter__()
-        except InputError as error:
-            # PyTorch puts the worker's traceback, which ends with "InputError: <message>", in place of the message
-            raise InputError(str(error).rpartition(f"{InputError.__name__}: ")[2].rstrip()) from error
+        # The iterator is made here, not when its first batch is asked for: making it draws a random number, which
+        # resuming counts on (engine/trainer.py).
+        return _with_plain_errors(super().__iter__())
+
+
+def _with_plain_errors(batches: Iterator) -> Iterator:
+    try:
+        yield from batches
+    except InputError as error:
+        # PyTorch puts the worker's traceback, which ends with "InputError: <message>", in place of the message
+        raise InputError(str(error).rpartition(f"{InputError.__name__}: ")[2].rstrip()) from error
 
 
 def make_data_loader(
