@@ -110,7 +110,7 @@ def finish(process):
     return process.returncode, error
 
 
-def test_killed_rounds_go_on_with_the_labels_of_undisturbed_ones(run_here, base, tmp_path):
+def test_killed_rounds_go_on_and_end_as_undisturbed_ones(run_here, base, tmp_path):
     configs = {}
     for name in ("whole", "killed"):
         folder = tmp_path / name
@@ -137,8 +137,13 @@ def test_killed_rounds_go_on_with_the_labels_of_undisturbed_ones(run_here, base,
         one, other = (place / f"round_{number}" for place in (undisturbed, output))
         for name, values in read_arrays(one / "data" / "vg" / H5.name).items():
             np.testing.assert_array_equal(values, read_arrays(other / "data" / "vg" / H5.name)[name])
-    final = torch.load(output / "round_1" / "model" / "model_final.pth", weights_only=True)
-    assert final["iteration"] == 6
+        final, expected = (
+            torch.load(place / f"round_{number}" / "model" / "model_final.pth", weights_only=True)
+            for place in (output, undisturbed)
+        )
+        assert final["iteration"] == 6
+        for tensor, value in expected["model"].items():
+            assert torch.equal(final["model"][tensor], value), (number, tensor)
     report, again = (json.loads((place / "em.json").read_text()) for place in (undisturbed, output))
     assert report == again and [entry["weights"] for entry in report["rounds"]] == ["given", "model of round 0"]
     assert report["rounds"][1]["agreement"]["pairs"] > 0 and 0 <= report["rounds"][1]["changed"] <= 1
