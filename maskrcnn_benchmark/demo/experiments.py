@@ -60,7 +60,7 @@ CLIPS = {
     "untrained": ("--steps", 0),
 }
 
-SHORT_TEST_IMAGES = 600
+SHORT_TEST_IMAGES = 400
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it trains for less.
 SHORT = (
     Experiment("Motifs", "MotifPredictor"),
@@ -69,7 +69,7 @@ SHORT = (
     Experiment("Motifs", "MotifPredictor", "distant", bias=False),
     Experiment("RelCLIP", "RelCLIPPredictor", "distant"),
     Experiment(
-        "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (200, 260))
+        "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
     ),
 )
 
