@@ -67,7 +67,7 @@ SHORT = (
     Experiment("RelCLIP", "RelCLIPPredictor"),
     Experiment("Motifs", "MotifPredictor", bias=False),
     Experiment(
-        "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
+        "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130))
     ),
     Experiment("Motifs", "MotifPredictor"),
     Experiment("Motifs", "MotifPredictor", "distant", bias=False),

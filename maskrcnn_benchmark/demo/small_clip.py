@@ -45,7 +45,7 @@ class ClipSettings:
     text_width: int = 128
     text_layers: int = 2
     embedding: int = 128
-    steps: int = 700
+    steps: int = 600
     batch: int = 128
     group: int = 2
     learning_rate: float = 1e-3
