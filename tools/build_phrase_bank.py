@@ -2,10 +2,12 @@
 
     python tools/build_phrase_bank.py --config-file configs/relclip/motifs_predcls_full.yaml
     python tools/build_phrase_bank.py --dictionary VG-SGG-dicts-with-attri.json --output bank.npz
+    python tools/build_phrase_bank.py --dictionary VG-SGG-dicts-with-attri.json --output random.npz --random 0
 
 Takes the text encoder, the templates and the levels from the configuration (MODEL.ROI_RELATION_HEAD.RELCLIP), fills the
 cache that training reads (RELCLIP.CACHE_DIR), and with --output writes the bank as a file for RELCLIP.BANK_FILE, to be
-carried to a machine without text encoder. docs/method.md describes the file.
+carried to a machine without text encoder. docs/method.md describes the file. With --random no text encoder is asked:
+phrases get independent random vectors, the control for what a text encoder knows.
 """
 
 from __future__ import annotations
@@ -41,11 +43,17 @@ def class_names(cfg, dictionary: str = "") -> tuple[list[str], list[str]]:
     return objects[1:], predicates[1:]
 
 
-def build(cfg, dictionary: str = "") -> PhraseBank:
-    """The bank that a configuration asks for, those of RELCLIP.TEST_PREDICATES included."""
+def build(cfg, dictionary: str = "", random: int | None = None) -> PhraseBank:
+    """The bank that a configuration asks for, those of RELCLIP.TEST_PREDICATES included.
+
+    Args:
+        random: seed of random vectors that take the place of the text encoder's.
+    """
     node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
     objects, predicates = class_names(cfg, dictionary)
     levels = tuple(dict.fromkeys(("sp", "po", *node.LEVELS)))
+    if random is not None:
+        return PhraseBank.random(objects, list(dict.fromkeys([*predicates, *node.TEST_PREDICATES])), levels, random)
     device = torch.device(cfg.MODEL.DEVICE)
     bank = bank_from_config(node, objects, predicates, levels, device)
     if not node.TEST_PREDICATES or node.BANK_FILE:
@@ -79,11 +87,14 @@ def bank_parser(description: str | None) -> argparse.ArgumentParser:
 def main() -> None:
     parser = bank_parser(__doc__)
     parser.add_argument("--output", default="", metavar="NPZ", help="also write the bank to this file")
+    parser.add_argument("--random", type=int, metavar="SEED", help="random vectors; needs --output")
     args = parser.parse_args()
+    if args.random is not None and not args.output:
+        raise InputError("--random is not kept in the cache: say with --output where the bank goes")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     cfg = load_config(args.config_file, args.opts)
     start = time.time()
-    bank = build(cfg, args.dictionary)
+    bank = build(cfg, args.dictionary, args.random)
     for level, array in bank.arrays.items():
         print(f"{level}: {' x '.join(map(str, array.shape[:-1]))} phrases, {array.shape[-1]} dimensions")
     print(f"{time.time() - start:.0f} s")

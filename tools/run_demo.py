@@ -13,7 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.experiments import SHORT, SHORT_TEST_IMAGES, relation_step, world_steps, write_labels
+from maskrcnn_benchmark.demo.experiments import SHORT, SHORT_IMAGES, relation_step, world_steps, write_labels
 from maskrcnn_benchmark.demo.full import run_full
 from maskrcnn_benchmark.demo.pipeline import claimed, run_steps
 from maskrcnn_benchmark.report import Table, markdown, read_run, write_report
@@ -22,7 +22,7 @@ from maskrcnn_benchmark.utils.cli import run
 
 def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     """One seed, Motifs and RelCLIP."""
-    steps = world_steps(output, seed, SHORT_TEST_IMAGES)
+    steps = world_steps(output, seed, SHORT_IMAGES)
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
     folders = [write_labels(output, seed, experiment) for experiment in SHORT]
     return write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo")

@@ -64,6 +64,9 @@ _C.DATALOADER.ASPECT_RATIO_GROUPING = True
 _C.MODEL.BACKBONE = CN()
 _C.MODEL.BACKBONE.CONV_BODY = "R-50-C4"
 _C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
+# Added by this project: folder that keeps the feature maps of images, for relation models on small data, which epochs
+# and runs then share (modeling/backbone/feature_cache.py). Empty: none.
+_C.MODEL.BACKBONE.FEATURE_CACHE = ""
 
 _C.MODEL.FPN = CN()
 _C.MODEL.FPN.USE_GN = False

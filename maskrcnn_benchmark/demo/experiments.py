@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Experiment:
         predictor: MODEL.ROI_RELATION_HEAD.PREDICTOR.
         supervision: full or distant.
         bias: the frequency bias.
-        clip: whose text tower gives phrases and word embeddings: pretrained, or another name of `CLIPS`.
+        text: whose text tower gives phrases and word embeddings, a name of `CLIPS`; or `RANDOM`, that nothing does.
         options: further keys of the configuration.
         variant: tells it from others of the same labels in the name of its folder.
     """
@@ -36,7 +36,7 @@ class Experiment:
     supervision: str = "full"
     task: str = "predcls"
     bias: bool = True
-    clip: str = "pretrained"
+    text: str = "pretrained"
     options: tuple = ()
     variant: str = ""
 
@@ -46,8 +46,8 @@ class Experiment:
         parts = [self.model, self.supervision, self.task]
         if not self.bias:
             parts.append("nobias")
-        if self.clip != "pretrained":
-            parts.append(self.clip)
+        if self.text != "pretrained":
+            parts.append(self.text)
         if self.variant:
             parts.append(self.variant)
         return "-".join(parts).lower().replace(" ", "_")
@@ -59,8 +59,9 @@ CLIPS = {
     "control": ("--captions", "training"),  # without the compositions that the scene graph training set lacks
     "untrained": ("--steps", 0),
 }
+RANDOM = "random"  # independent random vectors for phrases and words
 
-SHORT_TEST_IMAGES = 400
+SHORT_IMAGES = {"test": 400}
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
 # trains for less, and starts early.
 SHORT = (
@@ -80,14 +81,19 @@ def evaluation(folder: Path, split: str = "test") -> Path:
     return folder / "inference" / DATA_SETS[split] / "evaluation.json"
 
 
-def world_steps(root: Path, seed: int, test_images: int, clips: Iterable[str] = ("pretrained",)) -> list[Step]:
-    """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighed by CLIP."""
+def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterable[str] = ("pretrained",)) -> list[Step]:
+    """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighed by CLIP.
+
+    Args:
+        images: how many a split has, where not the default.
+        texts: which of `CLIPS` and `RANDOM` experiments use.
+    """
     data, noisy = root / "data", root / "candidates"
     h5 = data / "vg" / H5
     steps = [
         _tool(
             root, "data", "make_demo_dataset.py", data / "vg" / "demo.json", (), "--output", data, "--seed", seed,
-            "--test", test_images,
+            *(word for split, number in images.items() for word in (f"--{split}", number)),
         ),
         _tool(
             root, "detector", "detector_pretrain_net.py", evaluation(root / "detector"), ("data",),
@@ -95,11 +101,18 @@ def world_steps(root: Path, seed: int, test_images: int, clips: Iterable[str] = 
             "DATASETS.DATA_DIR", data, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", root / "detector",
         ),
     ]  # fmt: skip
-    for name in clips:
-        path = clip_path(root, name)
-        steps.append(
-            _tool(root, f"clip-{name}", "train_small_clip.py", path, (), "--output", path, "--seed", seed, *CLIPS[name])
-        )
+    for name in texts:
+        path = text_file(root, name)
+        if name == RANDOM:
+            step = _tool(
+                root, "text-random", "build_phrase_bank.py", path, ("data",), "--output", path, "--random", seed,
+                "--dictionary", data / "vg" / "VG-SGG-dicts-with-attri.json",
+            )  # fmt: skip
+        else:
+            step = _tool(
+                root, f"text-{name}", "train_small_clip.py", path, (), "--output", path, "--seed", seed, *CLIPS[name]
+            )
+        steps.append(step)
     steps += [
         _tool(
             root, "distant-labels", "distant_label.py", noisy / "vg" / H5, ("data",), "--h5", h5,
@@ -107,8 +120,8 @@ def world_steps(root: Path, seed: int, test_images: int, clips: Iterable[str] = 
         ),
         _tool(
             root, "distant-weights", "distant_clip_weights.py", root / "distant" / "vg" / H5,
-            ("distant-labels", "clip-pretrained"), "--h5", noisy / "vg" / H5, "--human", h5,
-            "--clip", clip_path(root, "pretrained"), "--cache-dir", root / "cache", "--fit", "stretch",
+            ("distant-labels", "text-pretrained"), "--h5", noisy / "vg" / H5, "--human", h5,
+            "--clip", text_file(root, "pretrained"), "--cache-dir", root / "cache", "--fit", "stretch",
             "--output", root / "distant" / "vg" / H5, "--link",
         ),
     ]  # fmt: skip
@@ -121,14 +134,17 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"
+    text = (CLIP_NODE, text_file(root, experiment.text))
+    if experiment.text == RANDOM:
+        text = (HEAD + "WORD_EMBEDDING", "random", HEAD + "RELCLIP.BANK_FILE", text_file(root, RANDOM))
     return _tool(
         root, experiment.name, "relation_train_net.py", evaluation(folder, split),
-        ("detector", f"clip-{experiment.clip}", *(("distant-weights",) if distant else ())),
+        ("detector", f"text-{experiment.text}", *(("distant-weights",) if distant else ())),
         "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
         "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
         "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
         "DATASETS.TO_TEST", split, "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
-        CLIP_NODE, clip_path(root, experiment.clip), HEAD + "RELCLIP.CACHE_DIR", root / "cache",
+        "MODEL.BACKBONE.FEATURE_CACHE", root / "features", HEAD + "RELCLIP.CACHE_DIR", root / "cache", *text,
         HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
         HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options,
     )  # fmt: skip
@@ -143,15 +159,16 @@ def write_labels(root: Path, seed: int, experiment: Experiment) -> Path:
         "supervision": experiment.supervision,
         "seed": seed,
         "bias": experiment.bias,
-        "text": f"{experiment.clip} CLIP",
+        "text": "random vectors" if experiment.text == RANDOM else f"{experiment.text} CLIP",
     }
     with atomic_write(folder / "run.json") as path:
         path.write_text(json.dumps(labels, indent=1))
     return folder
 
 
-def clip_path(root: Path, name: str) -> Path:
-    return root / "clip" / f"{name}.pt"
+def text_file(root: Path, name: str) -> Path:
+    """A CLIP of `CLIPS`, or the phrase bank of `RANDOM`."""
+    return root / "clip" / (f"{name}.npz" if name == RANDOM else f"{name}.pt")
 
 
 def _tool(root: Path, name: str, tool: str, result: Path, needs: tuple[str, ...], *args) -> Step:

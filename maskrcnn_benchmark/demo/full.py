@@ -13,6 +13,7 @@ from pathlib import Path
 from maskrcnn_benchmark.demo.experiments import (
     CLIPS,
     HEAD,
+    RANDOM,
     Experiment,
     evaluation,
     relation_step,
@@ -23,7 +24,7 @@ from maskrcnn_benchmark.demo.pipeline import Step, run_steps
 from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 
-TEST_IMAGES = 900
+IMAGES = {"val": 300, "test": 600}
 # model in the report -> predictor, further options, learning rates to try (Transformer: around SGB's 0.001 for it)
 MODELS = {
     "Motifs": ("MotifPredictor", (), (0.003, 0.006)),
@@ -34,8 +35,10 @@ MODELS = {
     "RelCLIP-VCTree": ("RelCLIPPredictor", (HEAD + "RELCLIP.CONTEXT", "vctree"), (0.003, 0.006)),
 }
 SUPERVISIONS = ("full", "distant")
+TEXTS = (*CLIPS, RANDOM)
 # Training losses are near zero by then, and validation recalls have stopped rising.
-LENGTH = ("SOLVER.MAX_ITER", 1000, "SOLVER.STEPS", (650, 870))
+LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
+TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
     "no_rcl": ("USE_RCL", False),
@@ -44,13 +47,12 @@ ABLATIONS = {
     "bias_of_triplets": ("BIAS", "triplets"),
     "bias_unshared": ("BIAS_WIDTH", 0.0),
     "all_negatives": ("NEGATIVES", "all"),
-    "synonyms_kept": ("KEEP_SYNONYMS", True),
 }
 CRITERIA = ("R@50", "mR@50", "zR@50")
 
 
 def trials(model: str, supervision: str) -> list[Experiment]:
-    """The settings that are tried for a model: four each."""
+    """The settings that are tried for a model: four each, to be trained for `TRIAL_LENGTH`."""
     predictor, options, rates = MODELS[model]
     biases = (False,) if model == "IMP" else (True, False)
     return [
@@ -59,7 +61,7 @@ def trials(model: str, supervision: str) -> list[Experiment]:
             predictor,
             supervision,
             bias=bias,
-            options=(*options, *LENGTH, "SOLVER.BASE_LR", rate),
+            options=(*options, "SOLVER.BASE_LR", rate),
             variant=f"lr{rate}",
         )
         for bias in biases
@@ -77,55 +79,71 @@ def choose(folder: Path, tried: Sequence[Experiment]) -> Experiment:
     return max(tried, key=score)
 
 
-def experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Experiment]:
-    """Everything that is trained for every seed.
+def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Experiment]:
+    """What is trained beside the best setting of every model: biases on and off, ablations, texts and other tasks.
 
     Args:
         chosen: best settings by (model, supervision).
     """
     motifs, relclip = chosen["Motifs", "full"], chosen["RelCLIP", "full"]
-    found = list(chosen.values())
-    found += [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
+    found = [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
     found.append(replace(relclip, bias=not relclip.bias))
+    found += [replace(relclip, text=text) for text in TEXTS if text != "pretrained"]
+    found.append(replace(motifs, text=RANDOM))
     for name, settings in ABLATIONS.items():
         options = tuple(HEAD + "RELCLIP." + x if i % 2 == 0 else x for i, x in enumerate(settings))
         if relclip.bias or not name.startswith("bias"):
             found.append(replace(relclip, options=relclip.options + options, variant=name))
-    found += [replace(relclip, clip=clip) for clip in CLIPS if clip != "pretrained"]
-    found.append(replace(motifs, clip="untrained"))
     found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]
     return found
 
 
 def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
-    """Run all of it, or what is left of it, and write the report.
+    """Run all of it, or what is left of it; the report is written when the models are there, and again at the end.
 
     Args:
         inherited: see `pipeline.run_steps`.
     """
     roots = {seed: output / f"seed-{seed}" for seed in seeds}
-    steps = [_of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, TEST_IMAGES, CLIPS)]
-    first = seeds[0]
-    tried = {(model, supervision): trials(model, supervision) for supervision in SUPERVISIONS for model in MODELS}
-    # Trials share what the first seed has made, through links, and have a folder of their own.
-    folder = roots[first] / "trials"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("data", "distant", "detector", "clip", "cache"):
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(Path("..") / name)
-    attempts = [relation_step(folder, first, trial, "val") for group in tried.values() for trial in group]
-    attempts = [replace(_of_seed(first, step), name=f"trial {step.name}") for step in attempts]
-    run_steps([*steps, *attempts], inherited)
-
-    chosen = {key: choose(folder, group) for key, group in tried.items()}
+    worlds = [_of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, IMAGES, TEXTS)]
+    chosen = choose_settings(roots[seeds[0]], seeds[0], worlds, inherited)
     with atomic_write(output / "chosen.json") as path:
         path.write_text(json.dumps({" ".join(key): trial.name for key, trial in chosen.items()}, indent=1))
-    final = experiments(chosen)
-    trained = [_of_seed(seed, relation_step(roots[seed], seed, e)) for e in final for seed in seeds]
-    run_steps([*steps, *trained], inherited)
-    folders = [write_labels(roots[seed], seed, e) for e in final for seed in seeds]
-    runs = [read_run(folder) for folder in folders]
-    return write_report(runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo")
+    trained: list[Path] = []
+    tables: list[Table] = []
+    for stage in (list(chosen.values()), further_experiments(chosen)):
+        tested = [
+            (seed, replace(experiment, options=(*experiment.options, *LENGTH)))
+            for seed in seeds
+            for experiment in stage
+        ]
+        run_steps([*worlds, *(_of_seed(seed, relation_step(roots[seed], seed, e)) for seed, e in tested)], inherited)
+        trained += [write_labels(roots[seed], seed, experiment) for seed, experiment in tested]
+        runs = [read_run(folder) for folder in trained]
+        tables = write_report(runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo")
+    return tables
+
+
+def choose_settings(root: Path, seed: int, worlds: Sequence[Step], inherited: int) -> dict[tuple[str, str], Experiment]:
+    """Best settings by (model, supervision): those that do best on a seed's validation images in short trainings.
+
+    Args:
+        root: folder of the seed.
+        worlds: what the trainings build on.
+        inherited: see `pipeline.run_steps`.
+    """
+    tried = {(model, supervision): trials(model, supervision) for supervision in SUPERVISIONS for model in MODELS}
+    # Trials share what the seed has made, through links, and have a folder of their own.
+    folder = root / "trials"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("data", "distant", "detector", "clip", "cache", "features"):
+        (root / name).mkdir(exist_ok=True)
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..") / name)
+    short = [replace(trial, options=(*trial.options, *TRIAL_LENGTH)) for group in tried.values() for trial in group]
+    steps = [_of_seed(seed, relation_step(folder, seed, trial, "val")) for trial in short]
+    run_steps([*worlds, *(replace(step, name=f"trial {step.name}") for step in steps)], inherited)
+    return {key: choose(folder, group) for key, group in tried.items()}
 
 
 def _of_seed(seed: int, step: Step) -> Step:

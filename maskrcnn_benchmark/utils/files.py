@@ -14,25 +14,30 @@ from .errors import InputError
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there replaces `path` when the block ends well.
 
     The data are flushed to the disk before the rename, so that a crash leaves the old or the new file, never a part.
     When the block raises, the temporary file is removed and `path` stays as it was. The temporary name keeps the
     suffix of `path` (writers such as `np.savez` look at it). Missing folders are made.
+
+    Args:
+        flush: False for many small files that can be made again: after a crash of the system, some may be damaged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
+        if flush:
+            with open(temporary, "rb+") as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    if flush:
+        _flush_folder(path.parent)
 
 
 @contextlib.contextmanager

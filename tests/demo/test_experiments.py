@@ -8,7 +8,8 @@ from support import config_of
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.demo.actions import PREDICATES
-from maskrcnn_benchmark.demo.experiments import CLIPS, SHORT, evaluation, relation_step, world_steps, write_labels
+from maskrcnn_benchmark.demo.experiments import SHORT, evaluation, relation_step, world_steps, write_labels
+from maskrcnn_benchmark.demo.full import TEXTS
 from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,10 @@ def test_configurations_fit_the_drawn_vocabulary(name):
 
 
 def test_every_step_needs_what_others_make_and_runs_a_tool_that_exists(tmp_path):
-    steps = [*world_steps(tmp_path, 3, 5, CLIPS), *(relation_step(tmp_path, 3, experiment) for experiment in SHORT)]
+    steps = [
+        *world_steps(tmp_path, 3, {"val": 4, "test": 5}, TEXTS),
+        *(relation_step(tmp_path, 3, experiment) for experiment in SHORT),
+    ]
     names = [step.name for step in steps]
     assert len(set(names)) == len(names) and len({step.result for step in steps}) == len(names)
     for step in steps:

@@ -30,45 +30,58 @@ def test_the_best_on_validation_images_is_chosen(tmp_path):
 @pytest.mark.parametrize("bias", [True, False])
 def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
     chosen = {(m, s): replace(full.trials(m, s)[-1], bias=bias) for m in full.MODELS for s in full.SUPERVISIONS}
-    found = full.experiments(chosen)
+    found = [*chosen.values(), *full.further_experiments(chosen)]
     assert [name for name, count in Counter(e.name for e in found).items() if count > 1] == []
     labels = {(e.model, e.supervision, e.task) for e in found}
-    assert {(m, s, "predcls") for m in full.MODELS for s in full.SUPERVISIONS} <= labels
     assert {(m, "full", t) for m in ("Motifs", "RelCLIP") for t in ("sgcls", "sgdet")} <= labels
     assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "distant")} == {True, False}
     configs = {e.name: config_of(relation_step(tmp_path, 0, e)) for e in found}
     for name in full.ABLATIONS:
         if bias or not name.startswith("bias"):
             assert sum(e.variant == name for e in found) == 1
-    node = next(c for n, c in configs.items() if n.endswith("no_rcl")).MODEL.ROI_RELATION_HEAD.RELCLIP
+    heads = {name: config.MODEL.ROI_RELATION_HEAD for name, config in configs.items()}
+    node = next(head for name, head in heads.items() if name.endswith("no_rcl")).RELCLIP
     assert (node.USE_RCL, node.USE_ALIGNMENT) == (False, True)
-    assert all(full.LENGTH[1] == c.SOLVER.MAX_ITER for c in configs.values())
+    assert {e.text for e in found if e.model == "RelCLIP"} == set(full.TEXTS)
+    for experiment in found:
+        head = heads[experiment.name]
+        random = experiment.text == "random"
+        assert (head.WORD_EMBEDDING == "random") == random and head.RELCLIP.BANK_FILE.endswith(".npz") == random
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     """With steps that only say that they ran, in the order in which they may."""
-    ran = []
+    ran, lengths, written = [], [], []
 
     def run_steps(steps, inherited):
         for step in steps:
             assert set(step.needs) <= {other.name for other in steps}
+            if "relation_train_net.py" in step.command[1]:
+                lengths.append((step.name.startswith("trial"), config_of(step).SOLVER.MAX_ITER))
             if "trial" in step.name:
                 step.result.parent.mkdir(parents=True, exist_ok=True)
                 value = 0.9 if "nobias" in step.name else 0.1
                 step.result.write_text(json.dumps({"metrics": dict.fromkeys(full.CRITERIA, value)}))
         ran.append([step.name for step in steps])
 
-    written = {}
+    def write_report(runs, output, data_per_seed, title):
+        assert data_per_seed is True
+        written.append(runs)
+        return []
+
     monkeypatch.setattr(full, "run_steps", run_steps)
     monkeypatch.setattr(full, "read_run", lambda folder: folder)
-    monkeypatch.setattr(full, "write_report", lambda runs, output, **kwargs: written.update(kwargs, runs=runs) or [])
+    monkeypatch.setattr(full, "write_report", write_report)
     full.run_full(tmp_path, range(2, 4), 0)
-    trials, final = ran
-    assert sum("trial" in name for name in trials) == 4 * 2 * len(full.MODELS) and not any("trial" in n for n in final)
-    assert all(name.endswith((" 2", " 3")) for name in final)
-    assert written["data_per_seed"] is True and len(written["runs"]) == sum(
-        "-predcls" in n or "-sg" in n for n in final
-    )
+    trials, main, further = ran
+    assert sum("trial" in name for name in trials) == 4 * 2 * len(full.MODELS)
+    assert not any("trial" in name for name in main + further)
+    assert all(name.endswith((" 2", " 3")) for name in main + further)
+    assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1])}
+    after_models, at_the_end = written
+    assert len(after_models) == 2 * 2 * len(full.MODELS) == sum("-predcls" in name for name in main)
+    assert at_the_end[: len(after_models)] == after_models
+    assert len(at_the_end) == len(set(at_the_end)) > len(after_models)
     assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
     assert len(chosen) == 12 and all("nobias" in name for name in chosen.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.backbone import build_backbone
+from maskrcnn_benchmark.modeling.backbone.feature_cache import FeatureCache
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -16,6 +17,8 @@ class GeneralizedRCNN(nn.Module):
     def __init__(self, cfg):
         super().__init__()
         self.backbone = build_backbone(cfg)
+        folder = cfg.MODEL.BACKBONE.FEATURE_CACHE
+        self.feature_cache = FeatureCache(folder, self.backbone) if folder else None
         self.rpn = build_rpn(cfg, self.backbone.out_channels)
         self.roi_heads = build_roi_heads(cfg, self.backbone.out_channels)
         # PredCls and SGCls start from ground-truth boxes: proposals would be computed for nothing.
@@ -32,7 +35,7 @@ class GeneralizedRCNN(nn.Module):
         if self.training and targets is None:
             raise ValueError("training needs targets")
         images = to_image_list(images)
-        features = self.backbone(images.tensors)
+        features = (self.feature_cache or self.backbone)(images.tensors)
         proposals, proposal_losses = None, {}
         if self.needs_proposals:
             proposals, proposal_losses = self.rpn(images, features, targets)

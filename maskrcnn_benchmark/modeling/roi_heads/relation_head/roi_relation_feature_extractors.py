@@ -68,6 +68,7 @@ class RelationFeatureExtractor(nn.Module):
             return (empty, empty) if self.separate_spatial else empty
 
         rectangles = torch.stack((self._rectangles(subjects), self._rectangles(objects)), dim=1)
+        rectangles = rectangles.contiguous(memory_format=torch.channels_last)  # two thirds of the time on a CPU
         spatial = self.rect_conv(rectangles)  # [m, in_channels, resolution, resolution]
         visual = self.feature_extractor.pooler(x, unions)
         if self.separate_spatial:

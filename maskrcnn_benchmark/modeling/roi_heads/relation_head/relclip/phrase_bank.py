@@ -65,6 +65,18 @@ class PhraseBank:
             arrays[level] = cache.embed(phrases, what, DTYPES[level]).reshape(*sides, -1)
         return cls(objects, predicates, templates, arrays)
 
+    @classmethod
+    def random(
+        cls, objects: Sequence[str], predicates: Sequence[str], levels: Sequence[str], seed: int, width: int = 512
+    ) -> PhraseBank:
+        """Independent random vectors: what is left of a method when its phrases mean nothing."""
+        generator = np.random.default_rng(seed)
+        arrays = {}
+        for level in levels:
+            sides = [len(predicates) if word == "predicate" else len(objects) for word in LEVELS[level][1]]
+            arrays[level] = generator.standard_normal((*sides, width)).astype(DTYPES[level])
+        return cls(objects, predicates, {}, arrays)
+
     def save(self, path: str) -> None:
         """Write the bank as an npz file: objects [O], predicates [R], templates_<level>, and the arrays of ARRAYS."""
         contents: Dict[str, Any] = {

@@ -1,0 +1,83 @@
+"""Feature maps of a backbone that no longer learns, kept as files: relation models on one detector share them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_write
+
+
+class FeatureCache:
+    """Computes the feature maps of an image once, for every epoch and every run with the same backbone.
+
+    A file is named after the content of the (padded) image, the backbone's weights and the precision, so nothing that
+    changed is taken for what it was. Images go through the backbone one by one: what is kept for one does not depend
+    on which others were with it. Processes may share a folder.
+
+    Args:
+        folder: where the files are; made when needed.
+        backbone: maps images [N, C, H, W] to a sequence of feature maps [N, C_l, H_l, W_l].
+    """
+
+    def __init__(self, folder: str, backbone: nn.Module):
+        self.folder = Path(folder)
+        self.backbone = backbone
+        self._state: tuple = ()
+        self._weights = b""
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Feature maps [N, C_l, H_l, W_l] of images [N, C, H, W].
+
+        Raises:
+            InputError: the backbone is learning, or a file of the cache cannot be read.
+        """
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.backbone.parameters()):
+            raise InputError(
+                "MODEL.BACKBONE.FEATURE_CACHE is for a backbone that does not learn; leave it empty to train a detector"
+            )
+        found = [self._of_image(image, path) for image, path in zip(images, self._paths(images), strict=True)]
+        return [torch.cat(maps) for maps in zip(*found, strict=True)]
+
+    @torch.no_grad()
+    def _of_image(self, image: Tensor, path: Path) -> list[Tensor]:
+        if not path.exists():
+            levels = list(self.backbone(image[None]))
+            # in one piece, which is read several times faster
+            contents = {"values": torch.cat([x.flatten() for x in levels]).cpu(), "shapes": [x.shape for x in levels]}
+            with atomic_write(path, flush=False) as temporary:
+                torch.save(contents, temporary)
+            return levels
+        try:
+            contents = torch.load(path, map_location=image.device, weights_only=True)
+            parts = contents["values"].split([math.prod(shape) for shape in contents["shapes"]])
+            return [part.view(shape) for part, shape in zip(parts, contents["shapes"], strict=True)]
+        except Exception as error:  # of many kinds, depending on what is wrong with the file
+            raise InputError(f"{path}, feature maps of an image, cannot be read; remove it ({error})") from error
+
+    def _paths(self, images: Tensor) -> list[Path]:
+        kind = images.device.type
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
+        common = self._weights_digest() + f"{precision} {tuple(images.shape[1:])}".encode()
+        digests = (hashlib.blake2b(common + _content(image), digest_size=16).hexdigest() for image in images)
+        return [self.folder / name[:2] / f"{name}.pt" for name in digests]
+
+    def _weights_digest(self) -> bytes:
+        """Of the backbone as it is now; a tensor's version tells whether it was written to."""
+        tensors = self.backbone.state_dict(keep_vars=True)
+        state = tuple((name, id(tensor), tensor._version) for name, tensor in tensors.items())
+        if state != self._state:
+            digest = hashlib.blake2b(repr(self.backbone).encode(), digest_size=16)
+            for tensor in tensors.values():
+                digest.update(_content(tensor))
+            self._state, self._weights = state, digest.digest()
+        return self._weights
+
+
+def _content(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
