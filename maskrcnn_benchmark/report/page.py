@@ -61,12 +61,13 @@ td.best { font-weight: 700; color: var(--accent); }
 """
 
 
-def page(tables: Sequence[Table], show: Sequence[str], title: str) -> str:
+def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str = "") -> str:
     """The whole page.
 
     Args:
         show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
             plots, and the first two in pictures. Of those named, the first two stand in the pictures.
+        origin: a line below the title, of where the numbers come from.
 
     Raises:
         InputError: a name that no table has.
@@ -78,7 +79,8 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{escape(title)}</h1><nav>{links}</nav>\n{sections}\n</body></html>\n"
+        f'<body><h1>{escape(title)}</h1><p class="note">{escape(origin)}</p><nav>{links}</nav>'
+        f"\n{sections}\n</body></html>\n"
     )
 
 

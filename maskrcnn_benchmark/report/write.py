@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 
 from .compare import Statistic, Table, compare
 from .page import page
+from .provenance import provenance
 from .runs import METRICS, TOP_K, Run
 from .tables import Cells, all_cells, conditions
 
@@ -22,7 +24,7 @@ def write_report(
     show: Sequence[str] = (),
     title: str = "Comparison of relation models",
 ) -> list[Table]:
-    """Compare runs and write `report.json`, `report.md` and `report.html` into a folder.
+    """Compare runs and write `report.json`, `report.md` and `report.html` into a folder, with date and command.
 
     Args:
         data_per_seed: see `compare`.
@@ -36,10 +38,12 @@ def write_report(
     """
     output = Path(output)
     tables = compare(runs, data_per_seed)
+    made = provenance()
+    origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {
-        "report.json": json.dumps(report(runs, tables), indent=1),
-        "report.md": f"# {title}\n\n{markdown(tables)}\n",
-        "report.html": page(tables, show, title),
+        "report.json": json.dumps({"made": made, **report(runs, tables, output)}, indent=1),
+        "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables)}\n",
+        "report.html": page(tables, show, title, origin),
     }
     for name, content in contents.items():
         with atomic_write(output / name) as path:
@@ -47,10 +51,14 @@ def write_report(
     return tables
 
 
-def report(runs: Sequence[Run], tables: Sequence[Table]) -> dict[str, Any]:
-    """What `report.json` holds: every run, and the tables with mean and sample standard deviation over seeds."""
+def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[str, Any]:
+    """What `report.json` holds: every run, and the tables with mean and sample standard deviation over seeds.
+
+    Args:
+        output: the report's folder, from which the runs' folders are told.
+    """
     return {
-        "runs": [run.entry() for run in runs],
+        "runs": [run.entry() | {"folder": os.path.relpath(run.folder, output)} for run in runs],
         "tables": [
             {
                 "task": table.task,

@@ -81,6 +81,19 @@ def test_json_has_every_run_and_the_rows_with_spread(written):
     assert table["rows"][2]["metrics"]["zR"]["50"]["std"] is None
 
 
+def test_every_file_says_where_it_comes_from(written, runs):
+    report = json.loads((written / "report.json").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", report["made"]["date"])
+    assert report["made"]["command"].startswith("python ") and re.fullmatch(
+        r"[0-9a-f]{12}\+?|unknown", report["made"]["revision"]
+    )
+    for entry, run in zip(report["runs"], runs, strict=True):
+        assert (written / entry["folder"]).resolve() == run.folder.resolve()
+    for name in ("report.md", "report.html"):
+        text = (written / name).read_text()
+        assert f"Made on {report['made']['date']} from revision {report['made']['revision']} by: python " in text
+
+
 def test_markdown_marks_the_best_of_each_supervision(runs, written):
     text = (written / "report.md").read_text()
     assert markdown(compare(runs)) in text

@@ -52,6 +52,19 @@ def test_a_prebuilt_bank_serves_as_cache_and_as_file(dictionary, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.npy")} == before
 
 
+def test_a_random_bank_needs_no_text_encoder(dictionary, tmp_path):
+    arguments = ["--dictionary", dictionary, "--random", 3]
+    banks = []
+    for name in ("a.npz", "b.npz"):
+        run("build_phrase_bank.py", *arguments, "--output", tmp_path / name)
+        banks.append(PhraseBank.load(str(tmp_path / name)))
+    assert banks[0].arrays["sp"].shape == (3, 3, 512) and banks[0].arrays["po"].shape == (3, 3, 512)
+    np.testing.assert_array_equal(banks[0].arrays["sp"], banks[1].arrays["sp"])
+    cosines = np.corrcoef(banks[0].arrays["sp"].reshape(9, -1))[np.triu_indices(9, 1)]
+    assert np.abs(cosines).max() < 0.25
+    assert "--output" in run("build_phrase_bank.py", *arguments, status=1)
+
+
 def test_synonyms_are_listed_at_every_threshold(dictionary, tmp_path):
     angles = {"wearing": 0.0, "wears": 0.2, "on": 1.3}  # cos 0.2 = 0.980, cos 1.1 = 0.454
     vectors = np.array([[np.cos(a), np.sin(a)] for a in angles.values()])

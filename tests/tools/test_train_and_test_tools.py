@@ -99,6 +99,31 @@ def test_seed_decides_the_run(tool, tmp_path):
     assert ends[0] == ends[1] != ends[2]
 
 
+def test_kept_feature_maps_change_nothing(tool, tmp_path):
+    ends = []
+    for place in ("none", "first", "second"):
+        folder = folder_of(tmp_path, place)
+        cache = "" if place == "none" else str(tmp_path / "features")
+        config = write_config(folder, MODEL__BACKBONE__FEATURE_CACHE=cache, SOLVER__MAX_ITER=2)
+        assert tool("relation_train_net", config, "--seed", 1)[0] == 0
+        ends.append((torch.load(folder / "output" / "model_final.pth", weights_only=True)["model"], results(folder)))
+        if place == "first":
+            kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*.pt")}
+    assert len(kept) > 27 and kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "features").rglob("*.pt")}
+    (without, without_results), (first, first_results), (second, second_results) = ends
+    assert first_results == second_results
+    assert first_results["metrics"].keys() == without_results["metrics"].keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+        torch.testing.assert_close(value, without[name], rtol=1e-3, atol=1e-5)  # one by one and in batches
+
+
+def test_a_detector_cannot_learn_from_kept_feature_maps(tool, tmp_path):
+    config = write_config(tmp_path, "detector", MODEL__BACKBONE__FEATURE_CACHE=str(tmp_path / "features"))
+    status, _, error = tool("detector_pretrain_net", config)
+    assert status == 1 and "FEATURE_CACHE is for a backbone that does not learn" in error
+
+
 def test_two_processes_give_the_numbers_of_one(tool, tmp_path):
     """Trained and tested by two processes; tested again by one. Two processes take one image each, as one does."""
     config = write_config(tmp_path, SOLVER__MAX_ITER=2, TEST__SAVE_PROPOSALS=True, TEST__ALLOW_LOAD_FROM_CACHE=False)
