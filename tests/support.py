@@ -7,6 +7,7 @@ from its own name, so the numbers need no stored weights.
 import math
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -140,18 +141,21 @@ def fill(module: torch.nn.Module, salt: str = "") -> torch.nn.Module:
     return module
 
 
-def vg_dataset(split: str, **kwargs) -> VGDataset:
-    """The reference data set: 72 drawn images in the VG-SGG format, 10 training images for validation."""
-    folder = PARITY / "vg"
+def open_vg(folder: Path, split: str, **kwargs) -> VGDataset:
+    """A split of the data set in the VG-SGG format in `folder`."""
     return VGDataset(
         split=split,
         img_dir=str(folder / "VG_100K"),
         roidb_file=str(folder / "VG-SGG-with-attri.h5"),
         dict_file=str(folder / "VG-SGG-dicts-with-attri.json"),
         image_file=str(folder / "image_data.json"),
-        num_val_im=10,
         **kwargs,
     )
+
+
+def vg_dataset(split: str, **kwargs) -> VGDataset:
+    """The reference data set: 72 drawn images in the VG-SGG format, 10 training images for validation."""
+    return open_vg(PARITY / "vg", split, num_val_im=10, **kwargs)
 
 
 def boxlist(boxes, size, **fields) -> BoxList:
@@ -168,3 +172,28 @@ def config_of(step):
     options = list(step.command[start + 2 :])
     del options[options.index("--seed") : options.index("--seed") + 2]
     return load_config(step.command[start + 1], options)
+
+
+class Scene(NamedTuple):
+    """A batch of images as the relation head hands it to a predictor."""
+
+    proposals: list
+    pairs: list
+    labels: list
+    binarys: list
+    roi_features: torch.Tensor
+    union_features: torch.Tensor
+
+    def image(self, index: int) -> "Scene":
+        """One image of the batch."""
+        objects = [len(p) for p in self.proposals]
+        pairs = [len(p) for p in self.pairs]
+        return Scene(
+            *(values[index : index + 1] for values in self[:4]),
+            self.roi_features.split(objects)[index],
+            self.union_features.split(pairs)[index],
+        )
+
+    def arguments(self, training: bool) -> tuple:
+        labels, binarys = (self.labels, self.binarys) if training else (None, None)
+        return self.proposals, self.pairs, labels, binarys, self.roi_features, self.union_features

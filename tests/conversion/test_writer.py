@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support import open_vg
 
 from maskrcnn_benchmark.data.conversion import ImageGraph, build_vg_dataset
 from maskrcnn_benchmark.data.conversion.writer import scaled_boxes
-from maskrcnn_benchmark.data.datasets import VGDataset
 from maskrcnn_benchmark.data.datasets.vg_format import corners
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -27,16 +27,7 @@ def graph(file, boxes, names, relations=(), size=None):
 
 
 def open_dataset(folder, split, **options):
-    vg = folder / "vg"
-    return VGDataset(
-        split=split,
-        img_dir=str(vg / "VG_100K"),
-        roidb_file=str(vg / "VG-SGG-with-attri.h5"),
-        dict_file=str(vg / "VG-SGG-dicts-with-attri.json"),
-        image_file=str(vg / "image_data.json"),
-        num_val_im=0,
-        **options,
-    )
+    return open_vg(folder / "vg", split, num_val_im=0, **options)
 
 
 def test_images_boxes_and_relations_come_back(tmp_path):

@@ -5,8 +5,8 @@ import json
 import h5py
 import numpy as np
 import pytest
+from support import open_vg
 
-from maskrcnn_benchmark.data.datasets.visual_genome import VGDataset
 from maskrcnn_benchmark.demo import dataset as module
 from maskrcnn_benchmark.demo.dataset import DatasetSettings, is_made, make_dataset
 from maskrcnn_benchmark.utils.errors import InputError
@@ -17,17 +17,6 @@ SMALL = DatasetSettings(seed=5, train=30, val=6, test=24, captions=300)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("demo"), SMALL)
-
-
-def load(folder, split, **kwargs):
-    return VGDataset(
-        split=split,
-        img_dir=str(folder / "VG_100K"),
-        roidb_file=str(folder / "VG-SGG-with-attri.h5"),
-        dict_file=str(folder / "VG-SGG-dicts-with-attri.json"),
-        image_file=str(folder / "image_data.json"),
-        **kwargs,
-    )
 
 
 def triplets(data):
@@ -41,9 +30,9 @@ def triplets(data):
 
 
 def test_the_loader_of_visual_genome_reads_every_split(drawn):
-    sizes = {split: len(load(drawn, split, filter_empty_rels=False)) for split in ("train", "val", "test")}
+    sizes = {split: len(open_vg(drawn, split, filter_empty_rels=False)) for split in ("train", "val", "test")}
     assert sizes == {"train": 30, "val": 6, "test": 24}
-    data = load(drawn, "train")
+    data = open_vg(drawn, "train")
     image, target, _ = data[0]
     assert image.size == (160, 128) == target.size
     assert 8 <= len(target) <= 12
@@ -52,7 +41,7 @@ def test_the_loader_of_visual_genome_reads_every_split(drawn):
 
 def test_boxes_lie_inside_their_images_and_fit_what_was_drawn(drawn):
     for split in ("train", "test"):
-        data = load(drawn, split)
+        data = open_vg(drawn, split)
         for i in range(len(data)):
             boxes = data.get_groundtruth(i, evaluation=True).bbox
             assert (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= 160).all() and (boxes[:, 3] <= 128).all()
@@ -60,7 +49,7 @@ def test_boxes_lie_inside_their_images_and_fit_what_was_drawn(drawn):
 
 
 def test_statistics_come_from_the_drawn_relations(drawn):
-    statistics = load(drawn, "train").get_statistics()
+    statistics = open_vg(drawn, "train").get_statistics()
     assert statistics["fg_matrix"].shape == (98, 98, 41)
     assert statistics["fg_matrix"][:, :, 1:].sum() > 60
 
@@ -69,7 +58,7 @@ def test_zero_shot_triplets_are_in_test_and_never_in_training(drawn):
     listed = {tuple(t) for t in json.loads((drawn / "zeroshot_triplets.json").read_text())}
     kinds = {k: {tuple(t) for t in v} for k, v in json.loads((drawn / "zeroshot_kinds.json").read_text()).items()}
     whole = {"filter_non_overlap": False, "filter_duplicate_rels": False}
-    training, test = triplets(load(drawn, "train", **whole)), triplets(load(drawn, "test"))
+    training, test = triplets(open_vg(drawn, "train", **whole)), triplets(open_vg(drawn, "test"))
     assert listed == test - training
     pairs = {t[:2] for t in training}
     assert kinds["seen_pair"] == {t for t in listed if t[:2] in pairs}

@@ -1,10 +1,8 @@
 """Made-up scenes and predictors for the tests of the relation head."""
 
-from typing import NamedTuple
-
 import pytest
 import torch
-from support import HEAD, boxlist, fill, parity_config
+from support import HEAD, Scene, boxlist, fill, parity_config
 
 from maskrcnn_benchmark.modeling import registry
 
@@ -26,31 +24,6 @@ for context in ("motifs", "vctree", "vtranse"):
     for effect in ("TDE", "NIE", "TE"):
         options = [*layer, CAUSAL + "FUSION_TYPE", "sum", CAUSAL + "EFFECT_TYPE", effect]
         PREDICTORS[f"causal_{context}_sum_{effect}"] = ("CausalAnalysisPredictor", options)
-
-
-class Scene(NamedTuple):
-    """A batch of images as the relation head hands it to a predictor."""
-
-    proposals: list
-    pairs: list
-    labels: list
-    binarys: list
-    roi_features: torch.Tensor
-    union_features: torch.Tensor
-
-    def image(self, index: int) -> "Scene":
-        """One image of the batch."""
-        objects = [len(p) for p in self.proposals]
-        pairs = [len(p) for p in self.pairs]
-        return Scene(
-            *(values[index : index + 1] for values in self[:4]),
-            self.roi_features.split(objects)[index],
-            self.union_features.split(pairs)[index],
-        )
-
-    def arguments(self, training: bool) -> tuple:
-        labels, binarys = (self.labels, self.binarys) if training else (None, None)
-        return self.proposals, self.pairs, labels, binarys, self.roi_features, self.union_features
 
 
 def make_scene(num_objs, seed: int = 0, dim: int = DIM) -> Scene:

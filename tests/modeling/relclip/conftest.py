@@ -1,11 +1,10 @@
 """A tiny CLIP, a small made-up world of classes, and RelCLIP predictors over it."""
 
 import logging
-from typing import NamedTuple
 
 import pytest
 import torch
-from support import HEAD, boxlist, parity_config
+from support import HEAD, Scene, boxlist, parity_config
 
 from maskrcnn_benchmark.data.build import use_statistics
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import phrase_bank
@@ -15,27 +14,6 @@ RELCLIP = HEAD + "RELCLIP."
 OBJECTS = ["man", "woman", "elephant", "horse", "street", "umbrella", "traffic_light"]
 PREDICATES = ["riding", "wearing", "wears", "on", "near"]
 DIM = 48  # width of the features of boxes
-
-
-class Scene(NamedTuple):
-    """A batch of images as the relation head hands it to a predictor."""
-
-    proposals: list
-    pairs: list
-    labels: list
-    binarys: list
-    roi_features: torch.Tensor
-    union_features: torch.Tensor
-
-    def image(self, i: int) -> "Scene":
-        """One image of the batch."""
-        objects, pairs = [len(p) for p in self.proposals], [len(p) for p in self.pairs]
-        parts = (values[i : i + 1] for values in self[:4])
-        return Scene(*parts, self.roi_features.split(objects)[i], self.union_features.split(pairs)[i])
-
-    def arguments(self, training: bool) -> tuple:
-        given = self[2:4] if training else (None, None)
-        return (*self[:2], *given, *self[4:])
 
 
 def make_scene(num_objects=(4, 3), seed=0, foreground=True) -> Scene:
