@@ -23,11 +23,14 @@ def main() -> None:
     parser.add_argument(
         "--show", nargs="+", default=[], metavar="MODEL", help="models in plots; the first two also in the pictures"
     )
+    parser.add_argument(
+        "--reference", default="", metavar="MODEL", help="compare this one with every other, seed by seed"
+    )
     parser.add_argument("--title", default="Comparison of relation models", help="heading of the report")
     args = parser.parse_args()
     runs = [read_run(folder, args.dataset) for folder in args.runs]
-    tables = write_report(runs, args.output, args.data_per_seed, args.show, args.title)
-    print(f"{markdown(tables)}\n\nwritten to {args.output}/report.md, report.json and report.html")
+    tables = write_report(runs, args.output, args.data_per_seed, args.show, args.title, args.reference)
+    print(f"{markdown(tables, args.reference)}\n\nwritten to {args.output}/report.md, report.json and report.html")
 
 
 if __name__ == "__main__":

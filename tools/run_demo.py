@@ -25,7 +25,7 @@ def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     steps = world_steps(output, seed, SHORT_IMAGES)
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
     folders = [write_labels(output, seed, experiment) for experiment in SHORT]
-    return write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo")
+    return write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo", reference="RelCLIP")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         else:
             tables = run_short(output, args.seed, inherited)
     minutes = (time.monotonic() - started) / 60
-    print(f"\n{markdown(tables)}\n\n{output / 'report.html'}, {minutes:.1f} minutes")
+    print(f"\n{markdown(tables, 'RelCLIP')}\n\n{output / 'report.html'}, {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":

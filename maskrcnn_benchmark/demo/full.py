@@ -120,7 +120,9 @@ def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
         run_steps([*worlds, *(_of_seed(seed, relation_step(roots[seed], seed, e)) for seed, e in tested)], inherited)
         trained += [write_labels(roots[seed], seed, experiment) for seed, experiment in tested]
         runs = [read_run(folder) for folder in trained]
-        tables = write_report(runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo")
+        tables = write_report(
+            runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo", reference="RelCLIP"
+        )
     return tables
 
 

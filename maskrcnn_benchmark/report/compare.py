@@ -24,9 +24,9 @@ class Statistic:
     mean: float
     std: float | None
 
-    def text(self, scale: float = 100, digits: int = 1) -> str:
-        """`61.2 ± 0.4`."""
-        start = f"{scale * self.mean:,.{digits}f}"
+    def text(self, scale: float = 100, digits: int = 1, sign: str = "") -> str:
+        """`61.2 ± 0.4`; `sign` "+" shows that of positive means too."""
+        start = f"{scale * self.mean:{sign},.{digits}f}"
         return start if self.std is None else f"{start} ± {scale * self.std:,.{digits}f}"
 
 

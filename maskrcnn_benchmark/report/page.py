@@ -61,19 +61,20 @@ td.best { font-weight: 700; color: var(--accent); }
 """
 
 
-def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str = "") -> str:
+def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str = "", reference: str = "") -> str:
     """The whole page.
 
     Args:
         show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
             plots, and the first two in pictures. Of those named, the first two stand in the pictures.
         origin: a line below the title, of where the numbers come from.
+        reference: the model that is compared with every other one, seed by seed.
 
     Raises:
         InputError: a name that no table has.
     """
-    _check_names(tables, show)
-    sections = "\n".join(_section(table, show) for table in tables)
+    _check_names(tables, [*show, *([reference] if reference else [])])
+    sections = "\n".join(_section(table, show, reference) for table in tables)
     links = "".join(f'<a href="#{table.task}">{escape(table.title)}</a>' for table in tables)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -91,9 +92,9 @@ def _check_names(tables: Sequence[Table], show: Sequence[str]) -> None:
             raise InputError(f"there is no model {name!r} to show; there are {', '.join(sorted(names))}")
 
 
-def _section(table: Table, show: Sequence[str]) -> str:
+def _section(table: Table, show: Sequence[str], reference: str) -> str:
     parts = [f'<h2 id="{table.task}">{escape(table.title)}</h2><p class="note">{escape(conditions(table))}</p>']
-    parts.extend(_table(cells) for cells in all_cells(table))
+    parts.extend(_table(cells) for cells in all_cells(table, reference))
     for run in (run for setting in table.settings for run in setting.runs if run.differences):
         changes = ", ".join(f"{key} {was!r} became {now!r}" for key, (was, now) in run.differences.items())
         parts.append(

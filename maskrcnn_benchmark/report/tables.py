@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .compare import Setting, Statistic, Table
+from .compare import Setting, Statistic, Table, statistic
 from .runs import KIND_METRICS, TOP_K
 
 NOTHING = "–"
@@ -38,14 +38,19 @@ class Cells:
 LABELS = ("model", "labels", "bias", "text", "seeds")
 
 
-def all_cells(table: Table) -> list[Cells]:
-    """Recalls with graph constraint, zero-shot by kind, without graph constraint, by frequency; and cost."""
+def all_cells(table: Table, reference: str = "") -> list[Cells]:
+    """Recalls with graph constraint, differences, zero-shot by kind, without graph constraint, by frequency; and cost.
+
+    Args:
+        reference: the model that is compared with every other one, seed by seed; "" for no such table.
+    """
     kinds_note = "" if table.kinds_comparable else (
         " The kinds are not the same for all runs, which were trained on different triplets: test them with one "
         "zero_shot_kinds.json as TEST.RELATION.ZERO_SHOT_TRIPLETS."
     )  # fmt: skip
     tables = [
         _recalls(table, "Recall, mean recall and zero-shot recall", ("R", "mR", "zR"), "With graph constraint, in %."),
+        _differences(table, reference),
         _recalls(
             table,
             "Zero-shot recall by kind",
@@ -78,6 +83,37 @@ def _recalls(table: Table, title: str, metrics: tuple[str, ...], note: str) -> C
     values = [[table.metric(s, name, k) for name in metrics for k in TOP_K] for s in table.settings]
     groups = tuple((_NAMES[name], len(TOP_K)) for name in metrics)
     return _cells(table, title, note, groups, [f"@{k}" for _ in metrics for k in TOP_K], values)
+
+
+def _differences(table: Table, reference: str) -> Cells | None:
+    """What the reference has more than the other rows of its supervision, over the seeds that both have."""
+    metrics = ("R", "mR", "zR")
+    rows = []
+    for setting in table.settings:
+        same = [other for other in table.settings if other.supervision == setting.supervision]
+        chosen = next((other for other in same if reference in (other.model, other.name)), setting)
+        if chosen is setting:
+            continue
+        ours, theirs = ({run.seed: run for run in each.runs} for each in (chosen, setting))
+        seeds = [seed for seed in theirs if seed in ours]
+        cells = []
+        for name in metrics:
+            pairs = [(ours[seed].metrics[name]["50"], theirs[seed].metrics[name]["50"]) for seed in seeds]
+            found = statistic(None if None in pair else pair[0] - pair[1] for pair in pairs)
+            above = sum(None not in pair and pair[0] > pair[1] for pair in pairs)
+            cells += [NOTHING, NOTHING] if found is None else [found.text(sign="+"), f"{above} of {len(pairs)}"]
+        rows.append((*_labels(setting), *cells))
+    if not rows:
+        return None
+    return Cells(
+        title=f"What {reference} has more",
+        note=f"{reference} of the same supervision less the model of the row, in percentage points at 50: the mean of "
+        "the differences of each seed, their spread, and in how many seeds it is above.",
+        groups=tuple((f"{_NAMES[name]}@50", 2) for name in metrics),
+        columns=(*LABELS, *(("difference", "above") * len(metrics))),
+        rows=tuple(rows),
+        best=tuple((False,) * len(row) for row in rows),
+    )
 
 
 def training_frequency(table: Table, supervision: str | None = None) -> dict[str, float]:

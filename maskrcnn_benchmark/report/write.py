@@ -23,12 +23,14 @@ def write_report(
     data_per_seed: bool = False,
     show: Sequence[str] = (),
     title: str = "Comparison of relation models",
+    reference: str = "",
 ) -> list[Table]:
     """Compare runs and write `report.json`, `report.md` and `report.html` into a folder, with date and command.
 
     Args:
         data_per_seed: see `compare`.
         show: names of models in plots and pictures, see `page`.
+        reference: the model that is compared with every other one, seed by seed.
 
     Returns:
         the tables, which `markdown` makes into text.
@@ -42,8 +44,8 @@ def write_report(
     origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {
         "report.json": json.dumps({"made": made, **report(runs, tables, output)}, indent=1),
-        "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables)}\n",
-        "report.html": page(tables, show, title, origin),
+        "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables, reference)}\n",
+        "report.html": page(tables, show, title, origin, reference),
     }
     for name, content in contents.items():
         with atomic_write(output / name) as path:
@@ -93,12 +95,18 @@ def _plain(value: Statistic | None) -> dict[str, float | None] | None:
     return None if value is None else {"mean": value.mean, "std": value.std}
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """The tables as Markdown, the best of each column and supervision in bold."""
+def markdown(tables: Sequence[Table], reference: str = "") -> str:
+    """The tables as Markdown, the best of each column and supervision in bold.
+
+    Args:
+        reference: see `write_report`.
+    """
     parts = []
     for table in tables:
         parts.append(f"## {table.title}\n\n{conditions(table)}")
-        parts.extend(f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table))
+        parts.extend(
+            f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table, reference)
+        )
     return "\n\n".join(parts)
 
 

@@ -64,7 +64,7 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
                 step.result.write_text(json.dumps({"metrics": dict.fromkeys(full.CRITERIA, value)}))
         ran.append([step.name for step in steps])
 
-    def write_report(runs, output, data_per_seed, title):
+    def write_report(runs, output, data_per_seed, title, reference):
         assert data_per_seed is True
         written.append(runs)
         return []

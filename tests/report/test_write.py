@@ -94,6 +94,23 @@ def test_every_file_says_where_it_comes_from(written, runs):
         assert f"Made on {report['made']['date']} from revision {report['made']['revision']} by: python " in text
 
 
+def test_a_reference_is_compared_seed_by_seed(tmp_path):
+    """RelCLIP is above by 0.3 and 0.1; under distant labels there is no reference."""
+    starts = {("Motifs", 0): 0.2, ("Motifs", 1): 0.5, ("RelCLIP", 0): 0.5, ("RelCLIP", 1): 0.6}
+    folders = [
+        write_run(tmp_path / f"{model}{seed}", recall=recall, seed=seed, labels={"model": model})
+        for (model, seed), recall in starts.items()
+    ]
+    folders.append(write_run(tmp_path / "distant", labels={"model": "Motifs", "supervision": "distant"}))
+    tables = compare([read_run(folder) for folder in folders])
+    (cells,) = (cells for cells in all_cells(tables[0], "RelCLIP") if cells.title == "What RelCLIP has more")
+    assert [row[0] for row in cells.rows] == ["Motifs"]
+    assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 3
+    assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables, "RelCLIP") and "has more" not in markdown(tables)
+    with pytest.raises(InputError, match="no model 'RelClip'"):
+        page(tables, [], "One", reference="RelClip")
+
+
 def test_markdown_marks_the_best_of_each_supervision(runs, written):
     text = (written / "report.md").read_text()
     assert markdown(compare(runs)) in text
