@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg.saved_output import save_output
+from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import save_output
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process
 from maskrcnn_benchmark.utils.files import atomic_write

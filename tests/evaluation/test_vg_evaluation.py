@@ -9,7 +9,6 @@ import pytest
 import torch
 from support import PARITY, TASKS, boxlist, parity_config, vg_dataset
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg.saved_output import save_output
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import (
     VGEvaluator,
     convert_relation_matrix_to_triplets,
@@ -18,6 +17,7 @@ from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import (
     finish_metrics,
     make_metrics,
     rank_image,
+    save_output,
 )
 from maskrcnn_benchmark.utils.errors import InputError
 

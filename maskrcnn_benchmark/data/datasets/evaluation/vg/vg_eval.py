@@ -19,6 +19,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from .detection_ap import DetectionMeanAP
 from .graph_sample import graph_of_image, sample_indices
 from .ranks import TOP_K, contains_triplets, grouped_mean, hits_at, mean, object_agreement, rank_relations
+from .saved_output import save_output  # noqa: F401  (SGB's users find it here)
 from .sgg_eval import (
     SceneGraphEvaluation,
     SGAccumulateRecall,
