@@ -92,8 +92,9 @@ def tree_dropout(levels: Levels, dropout: float, width: int) -> Tensor | None:
 class TreeLSTMCell(nn.Module):
     """A highway LSTM over trees, level by level: a node sees its neighbours in the level computed before its own.
 
-    Subclasses say which neighbours that are, and hold the layers of the gates, which are in this order: input, output,
-    one forget gate per neighbour, update, highway.
+    Subclasses say which neighbours that are, and what the layers of the gates are called: one from the features of a
+    node, and one from the output of each neighbour. Gates are in this order: input, output, one forget gate per
+    neighbour, update, highway.
 
     Args:
         is_pass_embed: name each node by `embed_out_layer`, and append the embeddings of the neighbours' names to a
@@ -101,6 +102,9 @@ class TreeLSTMCell(nn.Module):
     """
 
     upwards: bool  # from the deepest level to the roots
+    from_features: str
+    from_states: tuple[str, ...]
+    forget_bias: float  # at first
 
     def __init__(
         self,
@@ -116,16 +120,21 @@ class TreeLSTMCell(nn.Module):
         self.embed_layer = embed_layer
         self.embed_out_layer = embed_out_layer
         self.px = nn.Linear(feat_dim, h_dim)
+        gates = 4 + len(self.from_states)
+        self.add_module(self.from_features, nn.Linear(feat_dim, gates * h_dim))
+        for name in self.from_states:
+            self.add_module(name, nn.Linear(h_dim, gates * h_dim))
+        self._initialise()
 
     def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
         """The layers to the gates, from the features of a node and from the output of each neighbour."""
-        raise NotImplementedError
+        return getattr(self, self.from_features), [getattr(self, name) for name in self.from_states]
 
     def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
         """For each neighbour, in the order of computation, its places in the level before; see `Levels`."""
         raise NotImplementedError
 
-    def _initialise(self, forget_bias: float) -> None:
+    def _initialise(self) -> None:
         """Orthogonal blocks; with the forget gates open at first (Jozefowicz et al., ICML 2015)."""
         from_features, from_states = self.gate_layers()
         for layer in (self.px, from_features, *from_states):
@@ -133,7 +142,7 @@ class TreeLSTMCell(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             for layer in from_states:
-                layer.bias[2 * self.h_dim : (2 + len(from_states)) * self.h_dim] = forget_bias
+                layer.bias[2 * self.h_dim : (2 + len(from_states)) * self.h_dim] = self.forget_bias
 
     def forward(
         self, levels: Levels, features: Tensor, dropout_mask: Tensor | None = None
@@ -222,23 +231,8 @@ class BiTreeLSTM_Foreward(TreeLSTMCell):
     """From the leaves to the root: each node sees its two children."""
 
     upwards = True
-
-    def __init__(
-        self,
-        feat_dim: int,
-        h_dim: int,
-        is_pass_embed: bool = False,
-        embed_layer: nn.Embedding | None = None,
-        embed_out_layer: nn.Linear | None = None,
-    ):
-        super().__init__(feat_dim, h_dim, is_pass_embed, embed_layer, embed_out_layer)
-        self.ioffux = nn.Linear(feat_dim, 6 * h_dim)
-        self.ioffuh_left = nn.Linear(h_dim, 6 * h_dim)
-        self.ioffuh_right = nn.Linear(h_dim, 6 * h_dim)
-        self._initialise(forget_bias=0.5)
-
-    def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
-        return self.ioffux, [self.ioffuh_left, self.ioffuh_right]
+    from_features, from_states = "ioffux", ("ioffuh_left", "ioffuh_right")
+    forget_bias = 0.5
 
     def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
         return [levels.left[::-1], levels.right[::-1]]
@@ -248,22 +242,8 @@ class BiTreeLSTM_Backward(TreeLSTMCell):
     """From the root to the leaves: each node sees its parent."""
 
     upwards = False
-
-    def __init__(
-        self,
-        feat_dim: int,
-        h_dim: int,
-        is_pass_embed: bool = False,
-        embed_layer: nn.Embedding | None = None,
-        embed_out_layer: nn.Linear | None = None,
-    ):
-        super().__init__(feat_dim, h_dim, is_pass_embed, embed_layer, embed_out_layer)
-        self.iofux = nn.Linear(feat_dim, 5 * h_dim)
-        self.iofuh = nn.Linear(h_dim, 5 * h_dim)
-        self._initialise(forget_bias=1.0)
-
-    def gate_layers(self) -> tuple[nn.Linear, list[nn.Linear]]:
-        return self.iofux, [self.iofuh]
+    from_features, from_states = "iofux", ("iofuh",)
+    forget_bias = 1.0
 
     def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
         return [levels.parent]
