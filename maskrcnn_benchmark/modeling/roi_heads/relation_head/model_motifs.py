@@ -15,17 +15,16 @@ from torch.nn.utils.rnn import PackedSequence
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .utils_motifs import (
-    UntreatedMeans,
+    ObjectContext,
     center_x,
     embed_labels,
     encode_box_info,
     get_dropout_mask,
     object_word_vectors,
-    position_embedding,
     sort_by_score,
     to_onehot,
 )
-from .utils_relation import greedy_class_nms, relation_task
+from .utils_relation import greedy_class_nms
 
 
 class FrequencyBias(nn.Module):
@@ -192,24 +191,13 @@ def sequence_rows(batch_sizes: Sequence[int], device: torch.device) -> list[Tens
     return [torch.from_numpy(starts[sizes > i] + i).to(device) for i in range(batch_sizes[0])]
 
 
-class LSTMContext(UntreatedMeans):
+class LSTMContext(ObjectContext):
     """Context of each object from its image, by bidirectional LSTMs over the objects from left to right."""
 
     def __init__(self, config, obj_classes, rel_classes, in_channels):
-        super().__init__()
+        super().__init__(config, obj_classes, in_channels)
         head = config.MODEL.ROI_RELATION_HEAD
-        self.num_obj_classes = len(obj_classes)
-        self.mode = relation_task(config)
-        self.effect_analysis = head.CAUSAL.EFFECT_ANALYSIS
-        self.embed_dim = head.EMBED_DIM
-        self.obj_dim = in_channels
-        self.hidden_dim = head.CONTEXT_HIDDEN_DIM
         input_dim = self.obj_dim + self.embed_dim + 128
-
-        word_vectors = object_word_vectors(config, obj_classes)
-        self.obj_embed1 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
-        self.obj_embed2 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
-        self.pos_embed = position_embedding()
 
         def bidirectional(input_size: int, num_layers: int) -> PackedLSTM:
             dropout = head.CONTEXT_DROPOUT_RATE if num_layers > 1 else 0  # it acts between layers only

@@ -15,15 +15,14 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .utils_motifs import (
+    ObjectContext,
     RowBatchNorm1d,
-    UntreatedMeans,
     embed_labels,
     encode_box_info,
     object_word_vectors,
-    position_embedding,
     to_onehot,
 )
-from .utils_relation import layer_init, relation_task
+from .utils_relation import layer_init
 from .utils_treelstm import CELLS, MultiLayer_BTreeLSTM, levels_of, tree_dropout
 from .utils_vctree import BiForest, BiTree, arbForest_to_biForest, generate_forest, get_overlap_info
 
@@ -74,24 +73,13 @@ class DecoderTreeLSTM(nn.Module):
         return logits, labels
 
 
-class VCTreeLSTMContext(UntreatedMeans):
+class VCTreeLSTMContext(ObjectContext):
     """Context of each object from a tree that grows along the pairs most likely to be related."""
 
     def __init__(self, config, obj_classes, rel_classes, statistics: Mapping, in_channels: int):
-        super().__init__()
+        super().__init__(config, obj_classes, in_channels)
         head = config.MODEL.ROI_RELATION_HEAD
-        self.num_obj_classes = len(obj_classes)
-        self.mode = relation_task(config)
-        self.effect_analysis = head.CAUSAL.EFFECT_ANALYSIS
-        self.embed_dim = head.EMBED_DIM
-        self.obj_dim = in_channels
-        self.hidden_dim = head.CONTEXT_HIDDEN_DIM
         input_dim = self.obj_dim + self.embed_dim + 128
-
-        word_vectors = object_word_vectors(config, obj_classes)
-        self.obj_embed1 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
-        self.obj_embed2 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
-        self.pos_embed = position_embedding()
         self.overlap_embed = _embedding(6)
         self.box_embed = _embedding(9)
 

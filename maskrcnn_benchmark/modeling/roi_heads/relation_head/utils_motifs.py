@@ -15,6 +15,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
+from .utils_relation import relation_task
+
 GLOVE_SPREAD = 0.4  # standard deviation of the entries of GloVe's vectors of frequent words
 
 
@@ -271,3 +273,22 @@ def principal_components(vectors: Tensor, width: int) -> Tensor:
     components = (u * s)[:, :width]
     components = components * (GLOVE_SPREAD / components.square().mean().sqrt().clamp(min=1e-12))
     return nn.functional.pad(components, (0, width - components.shape[1])).float()
+
+
+class ObjectContext(UntreatedMeans):
+    """What contexts of objects share: how an object's class and box are embedded."""
+
+    def __init__(self, config, obj_classes: Sequence[str], in_channels: int):
+        super().__init__()
+        head = config.MODEL.ROI_RELATION_HEAD
+        self.num_obj_classes = len(obj_classes)
+        self.mode = relation_task(config)
+        self.effect_analysis = head.CAUSAL.EFFECT_ANALYSIS
+        self.embed_dim = head.EMBED_DIM
+        self.obj_dim = in_channels
+        self.hidden_dim = head.CONTEXT_HIDDEN_DIM
+
+        word_vectors = object_word_vectors(config, obj_classes)
+        self.obj_embed1 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
+        self.obj_embed2 = nn.Embedding.from_pretrained(word_vectors.clone(), freeze=False)
+        self.pos_embed = position_embedding()
