@@ -25,14 +25,20 @@ from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 
 IMAGES = {"val": 300, "test": 600}
-# model in the report -> predictor, further options, learning rates to try (Transformer: around SGB's 0.001 for it)
+TRIPLETS = (HEAD + "RELCLIP.BIAS", "triplets")
+# Tried for every model: (frequency bias, learning rate, further options), four each.
+_USUAL = ((True, 0.003, ()), (True, 0.006, ()), (False, 0.003, ()), (False, 0.006, ()))
+_SLOWER = ((True, 0.001, ()), (True, 0.003, ()), (False, 0.001, ()), (False, 0.003, ()))  # SGB's rate for it is a tenth
+_UNBIASED = tuple((False, rate, ()) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
+_OF_RELCLIP = ((True, 0.003, ()), (True, 0.006, ()), (True, 0.003, TRIPLETS), (False, 0.003, ()))
+# model in the report -> predictor, options, what is tried
 MODELS = {
-    "Motifs": ("MotifPredictor", (), (0.003, 0.006)),
-    "VCTree": ("VCTreePredictor", (), (0.003, 0.006)),
-    "Transformer": ("TransformerPredictor", (), (0.001, 0.003)),
-    "IMP": ("IMPPredictor", (), (0.0015, 0.003, 0.006, 0.012)),  # has no frequency bias to try
-    "RelCLIP": ("RelCLIPPredictor", (), (0.003, 0.006)),
-    "RelCLIP-VCTree": ("RelCLIPPredictor", (HEAD + "RELCLIP.CONTEXT", "vctree"), (0.003, 0.006)),
+    "Motifs": ("MotifPredictor", (), _USUAL),
+    "VCTree": ("VCTreePredictor", (), _USUAL),
+    "Transformer": ("TransformerPredictor", (), _SLOWER),
+    "IMP": ("IMPPredictor", (), _UNBIASED),
+    "RelCLIP": ("RelCLIPPredictor", (), _OF_RELCLIP),
+    "RelCLIP-VCTree": ("RelCLIPPredictor", (HEAD + "RELCLIP.CONTEXT", "vctree"), _OF_RELCLIP),
 }
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
@@ -53,19 +59,17 @@ CRITERIA = ("R@50", "mR@50", "zR@50")
 
 def trials(model: str, supervision: str) -> list[Experiment]:
     """The settings that are tried for a model: four each, to be trained for `TRIAL_LENGTH`."""
-    predictor, options, rates = MODELS[model]
-    biases = (False,) if model == "IMP" else (True, False)
+    predictor, options, tried = MODELS[model]
     return [
         Experiment(
             model,
             predictor,
             supervision,
             bias=bias,
-            options=(*options, "SOLVER.BASE_LR", rate),
-            variant=f"lr{rate}",
+            options=(*options, *further, "SOLVER.BASE_LR", rate),
+            variant=f"lr{rate}-triplets" if further == TRIPLETS else f"lr{rate}",
         )
-        for bias in biases
-        for rate in rates
+        for bias, rate, further in tried
     ]
 
 
@@ -92,7 +96,7 @@ def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Exper
     found.append(replace(motifs, text=RANDOM))
     for name, settings in ABLATIONS.items():
         options = tuple(HEAD + "RELCLIP." + x if i % 2 == 0 else x for i, x in enumerate(settings))
-        if relclip.bias or not name.startswith("bias"):
+        if (relclip.bias and TRIPLETS[0] not in relclip.options) or not name.startswith("bias"):
             found.append(replace(relclip, options=relclip.options + options, variant=name))
     found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]
     return found
