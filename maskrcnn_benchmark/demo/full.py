@@ -35,10 +35,10 @@ _OF_RELCLIP = ((True, 0.003, ()), (True, 0.006, ()), (True, 0.003, TRIPLETS), (F
 MODELS = {
     "Motifs": ("MotifPredictor", (), _USUAL),
     "VCTree": ("VCTreePredictor", (), _USUAL),
-    "Transformer": ("TransformerPredictor", (), _SLOWER),
-    "IMP": ("IMPPredictor", (), _UNBIASED),
     "RelCLIP": ("RelCLIPPredictor", (), _OF_RELCLIP),
     "RelCLIP-VCTree": ("RelCLIPPredictor", (HEAD + "RELCLIP.CONTEXT", "vctree"), _OF_RELCLIP),
+    "Transformer": ("TransformerPredictor", (), _SLOWER),
+    "IMP": ("IMPPredictor", (), _UNBIASED),
 }
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
@@ -84,16 +84,16 @@ def choose(folder: Path, tried: Sequence[Experiment]) -> Experiment:
 
 
 def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Experiment]:
-    """What is trained beside the best setting of every model: biases on and off, ablations, texts and other tasks.
+    """What is trained beside the best setting of every model: other texts, biases on and off, ablations, other tasks.
 
     Args:
         chosen: best settings by (model, supervision).
     """
     motifs, relclip = chosen["Motifs", "full"], chosen["RelCLIP", "full"]
-    found = [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
-    found.append(replace(relclip, bias=not relclip.bias))
-    found += [replace(relclip, text=text) for text in TEXTS if text != "pretrained"]
+    found = [replace(relclip, text=text) for text in TEXTS if text != "pretrained"]
     found.append(replace(motifs, text=RANDOM))
+    found += [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
+    found.append(replace(relclip, bias=not relclip.bias))
     for name, settings in ABLATIONS.items():
         options = tuple(HEAD + "RELCLIP." + x if i % 2 == 0 else x for i, x in enumerate(settings))
         if (relclip.bias and TRIPLETS[0] not in relclip.options) or not name.startswith("bias"):
@@ -118,8 +118,8 @@ def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
     for stage in (list(chosen.values()), further_experiments(chosen)):
         tested = [
             (seed, replace(experiment, options=(*experiment.options, *LENGTH)))
-            for seed in seeds
             for experiment in stage
+            for seed in seeds
         ]
         run_steps([*worlds, *(_of_seed(seed, relation_step(roots[seed], seed, e)) for seed, e in tested)], inherited)
         trained += [write_labels(roots[seed], seed, experiment) for seed, experiment in tested]
@@ -138,7 +138,7 @@ def choose_settings(root: Path, seed: int, worlds: Sequence[Step], inherited: in
         worlds: what the trainings build on.
         inherited: see `pipeline.run_steps`.
     """
-    tried = {(model, supervision): trials(model, supervision) for supervision in SUPERVISIONS for model in MODELS}
+    tried = {(model, supervision): trials(model, supervision) for model in MODELS for supervision in SUPERVISIONS}
     # Trials share what the seed has made, through links, and have a folder of their own.
     folder = root / "trials"
     folder.mkdir(parents=True, exist_ok=True)
