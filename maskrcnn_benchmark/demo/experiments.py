@@ -71,8 +71,8 @@ SHORT = (
         "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130))
     ),
     Experiment("Motifs", "MotifPredictor"),
-    Experiment("Motifs", "MotifPredictor", "distant", bias=False),
-    Experiment("RelCLIP", "RelCLIPPredictor", "distant"),
+    Experiment("Motifs", "MotifPredictor", "distant"),
+    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=(HEAD + "RELCLIP.BIAS", "triplets")),
 )
 
 

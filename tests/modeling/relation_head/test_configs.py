@@ -58,8 +58,7 @@ def test_every_baseline_has_a_file_for_every_task_and_supervision(parity_statist
             assert name.startswith("causal-") == head.CAUSAL.EFFECT_ANALYSIS
             assert (context if name.startswith("causal-") else "motifs") == head.CAUSAL.CONTEXT_LAYER
             assert (1024 if context == "vctree" else 512) == head.CONTEXT_HIDDEN_DIM
-            reads_bias = name in ("motifs", "vctree", "transformer")
-            assert (supervision == "full" or not reads_bias) == head.PREDICT_USE_BIAS
+            assert head.PREDICT_USE_BIAS
             assert f"output/baselines/{name}_{task}_{supervision}" == config.OUTPUT_DIR
     with torch.device("meta"):
         model = build_detection_model(config)

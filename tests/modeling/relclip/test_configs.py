@@ -65,7 +65,7 @@ def test_a_file_sets_its_context_and_task_with_sgbs_keys_and_only_what_differs(p
     assert context == head.RELCLIP.CONTEXT and head.PREDICTOR == "RelCLIPPredictor"
     given = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}[task]
     assert given == (head.USE_GT_BOX, head.USE_GT_OBJECT_LABEL)
-    assert supervision == ("full" if head.PREDICT_USE_BIAS else "distant")
+    assert head.PREDICT_USE_BIAS and {"full": "phrases", "distant": "triplets"}[supervision] == head.RELCLIP.BIAS
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in FILES])
