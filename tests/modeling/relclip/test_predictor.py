@@ -388,3 +388,14 @@ def test_scored_by_phrases_alone_an_unseen_predicate_is_not_trained_away(predict
         assert (run(model, batch, training=False)[0][:, -1] > -999).all()
     for options in ({"USE_BASE": True, "host": NO_BIAS}, {"USE_BASE": False}):
         assert (run(predictor(**options), batch, training=True)[0][:, -1] > -999).all()
+
+
+def test_a_predicate_that_only_the_statistics_never_show_is_trained(predictor, scene, statistics):
+    """They count relations of overlapping boxes; a batch may have others."""
+    batch = scene()
+    labels = [image.clone() for image in batch.labels]
+    labels[0][0] = 5
+    batch = batch._replace(labels=labels)
+    logits, losses = run(predictor(USE_BASE=False, host=NO_BIAS), batch, training=True)
+    assert (logits > -999).all()
+    assert torch.nn.functional.cross_entropy(logits, torch.cat(labels)) < 20 and torch.isfinite(total(losses))

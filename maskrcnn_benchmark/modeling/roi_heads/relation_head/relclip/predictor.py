@@ -88,6 +88,7 @@ class RelCLIPPredictor(PairEncoder):
                     else None,
                 )
         # Scored by its phrases alone, a predicate that training never shows must not be trained as never being right.
+        # The statistics leave out relations of boxes that do not overlap, so a batch may show one of these all the same.
         unseen = None
         if self.use_alignment and not node.USE_BASE and not self.use_bias:
             unseen = torch.as_tensor(statistics["fg_matrix"]).sum(dim=(0, 1)) == 0
@@ -208,8 +209,10 @@ class RelCLIPPredictor(PairEncoder):
             if self.use_alignment:
                 similarity = self.similarity(v, tables, pairs)
                 logits = logits + self.alignment_weight * scale * similarity
-                if self.training and self.unseen is not None:
-                    logits = logits.masked_fill(self.unseen, NEVER)
+                if truth is not None and self.unseen is not None:
+                    absent = self.unseen.clone()
+                    absent[truth.predicates] = False
+                    logits = logits.masked_fill(absent, NEVER)
             if truth is not None:
                 if self.use_rcl:
                     losses = self.rcl(v, scale, truth)
