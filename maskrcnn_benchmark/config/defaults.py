@@ -55,6 +55,9 @@ _C.DATASETS.TO_TEST = None
 _C.DATASETS.DATA_DIR = "datasets"
 # Added by this project: how many training images serve for validation where the h5 marks none.
 _C.DATASETS.NUM_VAL_IM = 5000
+# Added by this project: False counts all relations and pairs for the frequency bias and RelCLIP's dictionary; True, as
+# SGB does, those of overlapping boxes only. Where many related boxes do not overlap, True miscounts predicates.
+_C.DATASETS.STATISTICS_OVERLAP = True
 
 _C.DATALOADER = CN()
 _C.DATALOADER.NUM_WORKERS = 4

@@ -48,7 +48,7 @@ def get_dataset_statistics(cfg) -> dict:
     data = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)
     dataset = getattr(D, data["factory"])(**{**data["args"], "custom_eval": False})
     check_class_counts(cfg, dataset)
-    return dataset.get_statistics()
+    return dataset.get_statistics(cfg.DATASETS.STATISTICS_OVERLAP)
 
 
 def check_class_counts(cfg, dataset, predicates: bool = True) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import PARITY, vg_dataset
+from support import PARITY, parity_config, vg_dataset
 
+from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.data.datasets.vg_format import overlap_areas
 from maskrcnn_benchmark.data.datasets.visual_genome import (
     VGDataset,
@@ -92,6 +93,22 @@ def test_all_pairs_count_as_background_where_overlap_does_not_matter():
     args = (dataset.img_dir, dataset.roidb_file, dataset.dict_file, dataset.image_file)
     _, background = get_VG_statistics(*args, must_overlap=False, num_val_im=10)
     assert background.sum() == sum(len(boxes) * (len(boxes) - 1) for boxes in dataset.gt_boxes)
+
+
+def test_statistics_can_count_relations_of_boxes_that_do_not_overlap():
+    config = parity_config()
+    config.merge_from_list(["DATASETS.DATA_DIR", str(PARITY), "DATASETS.NUM_VAL_IM", 10])
+    config.merge_from_list(["DATASETS.TRAIN", ("VG_stanford_filtered_with_attribute_train",)])
+    overlapping = get_dataset_statistics(config)["fg_matrix"][:, :, 1:]
+    config.merge_from_list(["DATASETS.STATISTICS_OVERLAP", False])
+    everything = get_dataset_statistics(config)["fg_matrix"][:, :, 1:]
+    dataset = vg_dataset("train", filter_duplicate_rels=False, filter_non_overlap=False)
+    plain = torch.zeros_like(everything)
+    for labels, relations in zip(dataset.gt_classes, dataset.relationships, strict=True):
+        for subject, obj, predicate in relations:
+            plain[labels[subject], labels[obj], predicate - 1] += 1
+    assert torch.equal(everything, plain)
+    assert (everything >= overlapping).all() and everything.sum() > overlapping.sum()
 
 
 def test_box_filter_takes_all_pairs_where_none_overlap():

@@ -195,18 +195,27 @@ class VGDataset(torch.utils.data.Dataset):
         target.add_field("relation_tuple", torch.as_tensor(relations, dtype=torch.int64))
         return target
 
-    def get_statistics(self) -> dict:
+    def get_statistics(self, must_overlap: bool = True) -> dict:
         """Counts of the training split: SGB's `fg_matrix`, `pred_dist` and the names.
+
+        Args:
+            must_overlap: count relations and pairs of overlapping boxes only, as SGB does.
 
         Returns:
             fg_matrix: int64 [O, O, R], how often a subject class and an object class stand in a relation; channel 0
-                counts overlapping pairs of boxes, from one on. With `predicate_weights` float64, see
+                counts pairs of boxes, from one on. With `predicate_weights` float64, see
                 `get_VG_statistics`.
             pred_dist: float [O, O, R], log(share of each predicate among the pair's + 1e-3).
             obj_classes, rel_classes, att_classes: names, background first.
         """
         fg_matrix, bg_matrix = get_VG_statistics(
-            self.img_dir, self.roidb_file, self.dict_file, self.image_file, num_val_im=self.num_val_im
+            self.img_dir,
+            self.roidb_file,
+            self.dict_file,
+            self.image_file,
+            must_overlap=must_overlap,
+            num_val_im=self.num_val_im,
+            filter_non_overlap=must_overlap,
         )
         fg_matrix[:, :, 0] = bg_matrix + 1
         pred_dist = np.log(fg_matrix / fg_matrix.sum(2, keepdims=True) + 1e-3)
@@ -244,13 +253,20 @@ def draw_predicates(relations: np.ndarray, weights: np.ndarray | None = None) ->
 
 
 def get_VG_statistics(
-    img_dir: str, roidb_file: str, dict_file: str, image_file: str, must_overlap: bool = True, num_val_im: int = 5000
+    img_dir: str,
+    roidb_file: str,
+    dict_file: str,
+    image_file: str,
+    must_overlap: bool = True,
+    num_val_im: int = 5000,
+    filter_non_overlap: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count relations and pairs of boxes in the training split.
 
     Args:
         must_overlap: as background, count pairs of overlapping boxes only (all pairs of an image without any).
         num_val_im: training images taken off for validation, where the h5 marks none.
+        filter_non_overlap: leave out relations of boxes that do not overlap.
 
     Returns:
         int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs. Where the
@@ -259,7 +275,7 @@ def get_VG_statistics(
     """
     classes, predicates, _ = load_info(dict_file)
     shape = (len(classes), len(classes), len(predicates))
-    graphs = read_graphs(roidb_file, "train", -1, num_val_im, filter_empty_rels=True, filter_non_overlap=True)
+    graphs = read_graphs(roidb_file, "train", -1, num_val_im, True, filter_non_overlap)
     _check_labels(roidb_file, dict_file, graphs.labels, shape[0], "object class")
     _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
     triplets = np.ravel_multi_index(graphs.triplets().T, shape)

@@ -88,7 +88,7 @@ class RelCLIPPredictor(PairEncoder):
                     else None,
                 )
         # Scored by its phrases alone, a predicate that training never shows must not be trained as never being right.
-        # The statistics leave out relations of boxes that do not overlap, so a batch may show one of these all the same.
+        # SGB's statistics leave out relations of boxes that do not overlap, so a batch may show one all the same.
         unseen = None
         if self.use_alignment and not node.USE_BASE and not self.use_bias:
             unseen = torch.as_tensor(statistics["fg_matrix"]).sum(dim=(0, 1)) == 0
