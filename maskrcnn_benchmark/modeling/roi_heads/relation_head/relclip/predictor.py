@@ -54,6 +54,8 @@ class RelCLIPPredictor(PairEncoder):
             encoder that cannot be loaded.
     """
 
+    unseen: Optional[Tensor]  # bool [R]
+
     def __init__(self, config: Any, in_channels: int) -> None:
         head = config.MODEL.ROI_RELATION_HEAD
         node = head.RELCLIP
@@ -93,7 +95,7 @@ class RelCLIPPredictor(PairEncoder):
         if self.use_alignment and not node.USE_BASE and not self.use_bias:
             unseen = torch.as_tensor(statistics["fg_matrix"]).sum(dim=(0, 1)) == 0
             unseen[0] = False
-        self.register_buffer("unseen", unseen, persistent=False)  # bool [R]
+        self.register_buffer("unseen", unseen, persistent=False)
 
     def _load_phrases(
         self, node: Any, objects: List[str], predicates: List[str], device: torch.device
