@@ -27,14 +27,14 @@ p { margin: 4px 0 10px; max-width: 900px; }
 nav a { margin-right: 16px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: 4px 9px; text-align: right; }
+th, td { padding: 4px 6px; text-align: right; }
 th { font-weight: 600; }
 thead tr:last-child th { border-bottom: 1.5px solid #1d2129; }
 th.group { text-align: center; border-bottom: 1px solid var(--line); }
 tbody tr { border-bottom: 1px solid var(--line); }
-tbody tr.start { border-top: 1.5px solid #8a929e; }
+tbody tr.start { border-top: 2px solid #8a929e; }
 td.label, th.label { text-align: left; }
-td.first, th.first { padding-left: 20px; }
+td.first, th.first { padding-left: 16px; }
 td.best { font-weight: 700; color: var(--accent); }
 .plot { display: block; max-width: 100%; margin: 4px 0 10px; }
 .store { position: absolute; width: 0; height: 0; }
