@@ -17,6 +17,8 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 SGB = json.loads((PARITY / "sgb_config_defaults.json").read_text())
 ADDED = {
+    "DATASETS.STATISTICS_OVERLAP": True,
+    "MODEL.BACKBONE.FEATURE_CACHE": "",
     "DATASETS.DATA_DIR": "datasets",
     "DATASETS.NUM_VAL_IM": 5000,
     "MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING": "glove",
@@ -41,7 +43,7 @@ def test_defaults_are_those_of_sgb():
     assert {key: ours.get(key) for key in theirs} == theirs
 
 
-def test_no_other_keys_than_those_of_sgb_and_the_five_added():
+def test_no_other_keys_than_those_of_sgb_and_those_added():
     ours = {k: v for k, v in leaves(default) if not k.startswith("MODEL.ROI_RELATION_HEAD.RELCLIP.")}
     added = {key: value for key, value in ours.items() if key not in dict(leaves(SGB))}
     assert added.pop("PATHS_CATALOG").endswith("maskrcnn_benchmark/config/paths_catalog.py")
