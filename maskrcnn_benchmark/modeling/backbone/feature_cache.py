@@ -47,7 +47,7 @@ class FeatureCache:
     @torch.no_grad()
     def _of_image(self, image: Tensor, path: Path) -> list[Tensor]:
         if not path.exists():
-            levels = list(self.backbone(image[None]))
+            levels = [level.contiguous() for level in self.backbone(image[None])]
             # in one piece, which is read several times faster
             contents = {"values": torch.cat([x.flatten() for x in levels]).cpu(), "shapes": [x.shape for x in levels]}
             with atomic_write(path, flush=False) as temporary:
