@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     runs = [read_run(folder, args.dataset) for folder in args.runs]
     tables = write_report(runs, args.output, args.data_per_seed, args.show, args.title, args.reference)
-    print(f"{markdown(tables, args.reference)}\n\nwritten to {args.output}/report.md, report.json and report.html")
+    print(f"{markdown(tables)}\n\nwritten to {args.output}/report.md, report.json and report.html")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
         else:
             tables = run_short(output, args.seed, inherited)
     minutes = (time.monotonic() - started) / 60
-    print(f"\n{markdown(tables, 'RelCLIP')}\n\n{output / 'report.html'}, {minutes:.1f} minutes")
+    print(f"\n{markdown(tables)}\n\n{output / 'report.html'}, {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":

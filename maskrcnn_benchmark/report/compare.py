@@ -78,6 +78,7 @@ class Table:
         test_sets: fingerprints of the annotations, one, or one per seed.
         settings: those of full supervision first, otherwise in the order in which the runs were given.
         kinds_comparable: the two kinds of zero-shot triplets are the same for all runs.
+        reference: the model that is compared with every other one, seed by seed; "" for none.
     """
 
     task: str
@@ -87,6 +88,7 @@ class Table:
     test_sets: tuple[str, ...]
     settings: tuple[Setting, ...]
     kinds_comparable: bool
+    reference: str
 
     @property
     def title(self) -> str:
@@ -108,7 +110,7 @@ class Table:
         return names
 
 
-def compare(runs: Sequence[Run], data_per_seed: bool = False) -> list[Table]:
+def compare(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "") -> list[Table]:
     """Put runs into one table per task.
 
     Runs whose labels and settings agree are one row. Where labels agree and settings do not, the rows are named by the
@@ -117,9 +119,10 @@ def compare(runs: Sequence[Run], data_per_seed: bool = False) -> list[Table]:
     Args:
         data_per_seed: every seed has a test set of its own. Then the runs of a seed must share it, and every row must
             have every seed, so that all rows are means over the same test sets.
+        reference: see `Table`.
 
     Raises:
-        InputError: runs that must not stand in one table, or the same run twice.
+        InputError: runs that must not stand in one table, the same run twice, or a reference that is none of them.
     """
     if not runs:
         raise InputError("there is no run to compare")
@@ -129,10 +132,20 @@ def compare(runs: Sequence[Run], data_per_seed: bool = False) -> list[Table]:
             raise InputError(f"{runs[place].folder} is given twice")
     order = [*TASKS, *sorted({run.task for run in runs} - TASKS.keys())]
     by_task = {task: [run for run in runs if run.task == task] for task in order}
-    return [_table(task, chosen, data_per_seed) for task, chosen in by_task.items() if chosen]
+    tables = [_table(task, chosen, data_per_seed, reference) for task, chosen in by_task.items() if chosen]
+    check_names(tables, [reference] if reference else [])
+    return tables
 
 
-def _table(task: str, runs: list[Run], data_per_seed: bool) -> Table:
+def check_names(tables: Sequence[Table], names: Sequence[str]) -> None:
+    """Raise `InputError` where a name is that of no row."""
+    known = {name for table in tables for setting in table.settings for name in (setting.name, setting.model)}
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no model {name!r} to show; there are {', '.join(sorted(known))}")
+
+
+def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str) -> Table:
     for key, what in (("protocol", "by the protocols"), ("iou_threshold", "at the IoU thresholds")):
         _check_same(runs, key, f"were evaluated {what}", "set TEST.RELATION alike and test again")
     settings = _settings(runs)
@@ -159,6 +172,7 @@ def _table(task: str, runs: list[Run], data_per_seed: bool) -> Table:
         test_sets=tuple(dict.fromkeys(run.evaluation["test_set"] for run in runs)),
         settings=settings,
         kinds_comparable=all(len(found) == 1 for found in kinds.values()),
+        reference=reference,
     )
 
 

@@ -6,9 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from maskrcnn_benchmark.utils.errors import InputError
-
-from .compare import Setting, Table
+from .compare import Setting, Table, check_names
 from .graphs import graph_rows
 from .plots import curve_plot, predicate_plot
 from .tables import LABELS, Cells, all_cells, conditions
@@ -61,20 +59,19 @@ td.best { font-weight: 700; color: var(--accent); }
 """
 
 
-def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str = "", reference: str = "") -> str:
+def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str = "") -> str:
     """The whole page.
 
     Args:
         show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
             plots, and the first two in pictures. Of those named, the first two stand in the pictures.
         origin: a line below the title, of where the numbers come from.
-        reference: the model that is compared with every other one, seed by seed.
 
     Raises:
         InputError: a name that no table has.
     """
-    _check_names(tables, [*show, *([reference] if reference else [])])
-    sections = "\n".join(_section(table, show, reference) for table in tables)
+    check_names(tables, show)
+    sections = "\n".join(_section(table, show) for table in tables)
     links = "".join(f'<a href="#{table.task}">{escape(table.title)}</a>' for table in tables)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -85,16 +82,9 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str =
     )
 
 
-def _check_names(tables: Sequence[Table], show: Sequence[str]) -> None:
-    names = {name for table in tables for setting in table.settings for name in (setting.name, setting.model)}
-    for name in show:
-        if name not in names:
-            raise InputError(f"there is no model {name!r} to show; there are {', '.join(sorted(names))}")
-
-
-def _section(table: Table, show: Sequence[str], reference: str) -> str:
+def _section(table: Table, show: Sequence[str]) -> str:
     parts = [f'<h2 id="{table.task}">{escape(table.title)}</h2><p class="note">{escape(conditions(table))}</p>']
-    parts.extend(_table(cells) for cells in all_cells(table, reference))
+    parts.extend(_table(cells) for cells in all_cells(table))
     for run in (run for setting in table.settings for run in setting.runs if run.differences):
         changes = ", ".join(f"{key} {was!r} became {now!r}" for key, (was, now) in run.differences.items())
         parts.append(

@@ -28,7 +28,9 @@ def provenance() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; "" where there is no git or no checkout."""
+    """What git prints; "" where there is no git or no checkout of this project (others may lie around it)."""
+    if not (ROOT / ".git").exists():
+        return ""
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     except FileNotFoundError:

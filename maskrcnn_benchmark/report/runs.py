@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +88,8 @@ class Run:
     def graphs_file(self) -> Path:
         return self.folder / "inference" / self.dataset / "graphs.json"
 
-    def entry(self) -> dict[str, Any]:
-        """The run as `report.json` holds it."""
+    def entry(self, report: Path) -> dict[str, Any]:
+        """The run as `report.json` holds it, which is in the folder `report`."""
         return {
             "model": self.model,
             "supervision": self.supervision,
@@ -101,7 +102,7 @@ class Run:
             "params": self.params,
             "inference_ms": self.inference_ms,
             "device": self.device,
-            "folder": str(self.folder),
+            "folder": os.path.relpath(self.folder, report),
             "dataset": self.dataset,
             "protocol": self.evaluation["protocol"],
             "iou_threshold": self.evaluation["iou_threshold"],

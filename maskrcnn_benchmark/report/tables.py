@@ -38,19 +38,15 @@ class Cells:
 LABELS = ("model", "labels", "bias", "text", "seeds")
 
 
-def all_cells(table: Table, reference: str = "") -> list[Cells]:
-    """Recalls with graph constraint, differences, zero-shot by kind, without graph constraint, by frequency; and cost.
-
-    Args:
-        reference: the model that is compared with every other one, seed by seed; "" for no such table.
-    """
+def all_cells(table: Table) -> list[Cells]:
+    """Recalls with graph constraint, differences, zero-shot by kind, without constraint, by frequency; and cost."""
     kinds_note = "" if table.kinds_comparable else (
         " The kinds are not the same for all runs, which were trained on different triplets: test them with one "
         "zero_shot_kinds.json as TEST.RELATION.ZERO_SHOT_TRIPLETS."
     )  # fmt: skip
     tables = [
         _recalls(table, "Recall, mean recall and zero-shot recall", ("R", "mR", "zR"), "With graph constraint, in %."),
-        _differences(table, reference),
+        _differences(table),
         _recalls(
             table,
             "Zero-shot recall by kind",
@@ -85,13 +81,13 @@ def _recalls(table: Table, title: str, metrics: tuple[str, ...], note: str) -> C
     return _cells(table, title, note, groups, [f"@{k}" for _ in metrics for k in TOP_K], values)
 
 
-def _differences(table: Table, reference: str) -> Cells | None:
+def _differences(table: Table) -> Cells | None:
     """What the reference has more than the other rows of its supervision, over the seeds that both have."""
     metrics = ("R", "mR", "zR")
     rows = []
     for setting in table.settings:
         same = [other for other in table.settings if other.supervision == setting.supervision]
-        chosen = next((other for other in same if reference in (other.model, other.name)), setting)
+        chosen = next((other for other in same if table.reference in (other.model, other.name)), setting)
         if chosen is setting:
             continue
         ours, theirs = ({run.seed: run for run in each.runs} for each in (chosen, setting))
@@ -106,9 +102,9 @@ def _differences(table: Table, reference: str) -> Cells | None:
     if not rows:
         return None
     return Cells(
-        title=f"What {reference} has more",
-        note=f"{reference} of the same supervision less the model of the row, in percentage points at 50: the mean of "
-        "the differences of each seed, their spread, and in how many seeds it is above.",
+        title=f"What {table.reference} has more",
+        note=f"{table.reference} of the same supervision less the model of the row, in percentage points at 50: the mean "
+        "of the differences of each seed, their spread, and in how many seeds it is above.",
         groups=tuple((f"{_NAMES[name]}@50", 2) for name in metrics),
         columns=(*LABELS, *(("difference", "above") * len(metrics))),
         rows=tuple(rows),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def write_report(
     Args:
         data_per_seed: see `compare`.
         show: names of models in plots and pictures, see `page`.
-        reference: the model that is compared with every other one, seed by seed.
+        reference: see `compare`.
 
     Returns:
         the tables, which `markdown` makes into text.
@@ -39,13 +38,13 @@ def write_report(
         InputError: see `compare` and `page`; nothing is written then.
     """
     output = Path(output)
-    tables = compare(runs, data_per_seed)
+    tables = compare(runs, data_per_seed, reference)
     made = provenance()
     origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {
         "report.json": json.dumps({"made": made, **report(runs, tables, output)}, indent=1),
-        "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables, reference)}\n",
-        "report.html": page(tables, show, title, origin, reference),
+        "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables)}\n",
+        "report.html": page(tables, show, title, origin),
     }
     for name, content in contents.items():
         with atomic_write(output / name) as path:
@@ -60,7 +59,7 @@ def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[s
         output: the report's folder, from which the runs' folders are told.
     """
     return {
-        "runs": [run.entry() | {"folder": os.path.relpath(run.folder, output)} for run in runs],
+        "runs": [run.entry(output) for run in runs],
         "tables": [
             {
                 "task": table.task,
@@ -95,18 +94,12 @@ def _plain(value: Statistic | None) -> dict[str, float | None] | None:
     return None if value is None else {"mean": value.mean, "std": value.std}
 
 
-def markdown(tables: Sequence[Table], reference: str = "") -> str:
-    """The tables as Markdown, the best of each column and supervision in bold.
-
-    Args:
-        reference: see `write_report`.
-    """
+def markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown, the best of each column and supervision in bold."""
     parts = []
     for table in tables:
         parts.append(f"## {table.title}\n\n{conditions(table)}")
-        parts.extend(
-            f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table, reference)
-        )
+        parts.extend(f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table))
     return "\n\n".join(parts)
 
 

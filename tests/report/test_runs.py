@@ -23,8 +23,11 @@ def test_everything_of_a_run(tmp_path):
         "validation": [(3, 0.4)],
     }
     schema = {"model", "supervision", "task", "seed", "bias", "text", "metrics", "step_ms", "params"}
-    assert schema <= run.entry().keys() and {"R", "mR", "zR", "ngR", "ngmR"} <= run.entry()["metrics"].keys()
-    json.dumps(run.entry())
+    assert (
+        schema <= run.entry(tmp_path).keys()
+        and {"R", "mR", "zR", "ngR", "ngmR"} <= run.entry(tmp_path)["metrics"].keys()
+    )
+    json.dumps(run.entry(tmp_path))
 
 
 def test_a_test_without_training(tmp_path):

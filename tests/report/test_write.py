@@ -102,13 +102,14 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
         for (model, seed), recall in starts.items()
     ]
     folders.append(write_run(tmp_path / "distant", labels={"model": "Motifs", "supervision": "distant"}))
-    tables = compare([read_run(folder) for folder in folders])
-    (cells,) = (cells for cells in all_cells(tables[0], "RelCLIP") if cells.title == "What RelCLIP has more")
+    runs = [read_run(folder) for folder in folders]
+    tables = compare(runs, reference="RelCLIP")
+    (cells,) = (cells for cells in all_cells(tables[0]) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs"]
     assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 3
-    assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables, "RelCLIP") and "has more" not in markdown(tables)
+    assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(compare(runs))
     with pytest.raises(InputError, match="no model 'RelClip'"):
-        page(tables, [], "One", reference="RelClip")
+        compare(runs, reference="RelClip")
 
 
 def test_markdown_marks_the_best_of_each_supervision(runs, written):

@@ -275,7 +275,9 @@ def get_VG_statistics(
     """
     classes, predicates, _ = load_info(dict_file)
     shape = (len(classes), len(classes), len(predicates))
-    graphs = read_graphs(roidb_file, "train", -1, num_val_im, True, filter_non_overlap)
+    graphs = read_graphs(
+        roidb_file, "train", -1, num_val_im, filter_empty_rels=True, filter_non_overlap=filter_non_overlap
+    )
     _check_labels(roidb_file, dict_file, graphs.labels, shape[0], "object class")
     _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
     triplets = np.ravel_multi_index(graphs.triplets().T, shape)
