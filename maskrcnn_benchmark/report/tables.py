@@ -103,8 +103,8 @@ def _differences(table: Table) -> Cells | None:
         return None
     return Cells(
         title=f"What {table.reference} has more",
-        note=f"{table.reference} of the same supervision less the model of the row, in percentage points at 50: the mean "
-        "of the differences of each seed, their spread, and in how many seeds it is above.",
+        note=f"{table.reference} of the same supervision less the model of the row, in percentage points at 50: the "
+        "mean of the differences of each seed, their spread, and in how many seeds it is above.",
         groups=tuple((f"{_NAMES[name]}@50", 2) for name in metrics),
         columns=(*LABELS, *(("difference", "above") * len(metrics))),
         rows=tuple(rows),
