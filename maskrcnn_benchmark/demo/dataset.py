@@ -141,20 +141,21 @@ def _dictionary(rows: _Rows) -> dict:
 
 
 def zero_shot_triplets(rows: _Rows) -> dict[str, list[list[int]]]:
-    """Test triplets (subject class, object class, predicate) that training annotations never show, by kind.
+    """Triplets (subject class, object class, predicate) of validation and test that training never shows, by kind.
 
     Returns:
         "seen_pair": the class pair has other relations in training; "new_pair": it has none.
     """
-    triplets: dict[int, set[tuple[int, int, int]]] = {code: set() for code in SPLIT_CODES.values()}
+    training: set[tuple[int, int, int]] = set()
+    others: set[tuple[int, int, int]] = set()
     first, last = rows.spans["img_to_first_rel"], rows.spans["img_to_last_rel"]
     for split, start, end in zip(rows.split, first, last, strict=True):
         for row in range(start, end + 1) if start >= 0 else ():
             subject, object_ = rows.relationships[row]
-            triplets[split].add((rows.labels[subject], rows.labels[object_], rows.predicates[row]))
-    training = triplets[SPLIT_CODES["train"]]
+            triplets = training if split == SPLIT_CODES["train"] else others
+            triplets.add((rows.labels[subject], rows.labels[object_], rows.predicates[row]))
     pairs = {triplet[:2] for triplet in training}
-    new = sorted(triplets[SPLIT_CODES["test"]] - training)
+    new = sorted(others - training)
     return {
         "seen_pair": [list(triplet) for triplet in new if triplet[:2] in pairs],
         "new_pair": [list(triplet) for triplet in new if triplet[:2] not in pairs],
