@@ -67,6 +67,31 @@ def test_a_rare_class_takes_over_what_is_known_of_a_similar_one():
     assert gain.argmax() == 1 and gain[1] > gain[2] + 1
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_training_leaves_out_what_was_counted_of_the_pair_itself(shared):
+    fg = counts()
+    similarity = tuple(torch.rand(5, 5).fill_diagonal_(1) for _ in range(2)) if shared else None
+    prior = PhrasePrior(fg, similarity, leave_out=True)
+    overall = (fg.sum(dim=(0, 1)) + 1) / (fg.sum() + 4)
+    for s, other in ((1, 2), (3, 3), (0, 4)):
+        pair = torch.tensor([[s, other]])
+        without = fg.clone()
+        without[s, other] = 0
+        expected = -overall.log()
+        for k, c in ((0, s), (1, other)):
+            # the classes' own counts without the pair; those that others lend stay whole
+            lent = fg.double().sum(dim=1 - k)
+            seen = without.double().sum(dim=1 - k)[c]
+            if shared:
+                seen = seen + similarity[k][c].double() @ lent - lent[c]
+            expected = expected + ((seen + overall) / (seen.sum() + 1)).log()
+        torch.testing.assert_close(prior.train().index_with_labels(pair)[0], expected.float(), atol=1e-4, rtol=1e-4)
+        assert torch.equal(
+            prior.eval().index_with_labels(pair), PhrasePrior(fg, similarity).train().index_with_labels(pair)
+        )
+    assert set(prior.state_dict()) == {"subject.weight", "object.weight"}
+
+
 def test_similarity_of_classes_is_that_of_their_phrases():
     g = torch.Generator().manual_seed(2)
     table = F.normalize(torch.randn(5, 4, 8, generator=g), dim=-1)

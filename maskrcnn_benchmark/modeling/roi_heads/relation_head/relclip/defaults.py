@@ -40,6 +40,8 @@ def relclip_node() -> CfgNode:
     # phrases only: classes whose phrases are alike share their counts; the cosine distance at which one class counts
     # 1/e as much for another as for itself. 0: they share nothing.
     node.BIAS_WIDTH = 0.2
+    # phrases only: in training, the bias of a pair of classes leaves out what was counted of this very pair.
+    node.BIAS_LEAVE_OUT = True
 
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"

@@ -88,6 +88,7 @@ class RelCLIPPredictor(PairEncoder):
                     (class_similarity(tables["sp"], node.BIAS_WIDTH), class_similarity(tables["po"], node.BIAS_WIDTH))
                     if node.BIAS_WIDTH > 0
                     else None,
+                    leave_out=node.BIAS_LEAVE_OUT,
                 )
         # Scored by its phrases alone, a predicate that training never shows must not be trained as never being right.
         # SGB's statistics leave out relations of boxes that do not overlap, so a batch may show one all the same.

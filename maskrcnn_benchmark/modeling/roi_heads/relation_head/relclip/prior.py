@@ -23,34 +23,55 @@ from torch.nn import functional as F
 class PhrasePrior(nn.Module):
     """Learnt tables of log P(p | s) and log P(p | o), each less half of log P(p).
 
+    With `leave_out`, the bias of a pair of classes does not count, in training, what the training set says of this very
+    pair. The model then learns to trust the bias as far as it holds for pairs that were never counted.
+
     Args:
         fg_matrix: SGB's statistic [O, O, R]: how often a (subject, object, predicate) occurs, in channel 0 how often a
             pair of classes overlaps without one.
         similarity: [O, O] in 0 to 1 each, how much of another class's counts a class takes over as a subject, and as
             an object (`class_similarity`); None: nothing.
         strength: the predicates' overall frequencies count as many observations of every class.
+        leave_out: see above. It changes nothing in evaluation.
     """
 
+    left_out: Optional[Tensor]  # [O, O, R], what to add to a pair's bias in training
+
     def __init__(
-        self, fg_matrix: Tensor, similarity: Optional[Tuple[Tensor, Tensor]] = None, strength: float = 1.0
+        self,
+        fg_matrix: Tensor,
+        similarity: Optional[Tuple[Tensor, Tensor]] = None,
+        strength: float = 1.0,
+        leave_out: bool = False,
     ) -> None:
         super().__init__()
         counts = torch.as_tensor(fg_matrix).double()
         overall = counts.sum(dim=(0, 1)) + 1  # a predicate that never occurs stays possible
         overall = overall / overall.sum()
-        tables = []
+
+        def log_share(seen: Tensor) -> Tensor:
+            return ((seen + strength * overall) / (seen.sum(dim=-1, keepdim=True) + strength)).log()
+
+        tables, left_out = [], torch.zeros_like(counts)
         for k in (0, 1):
             by_class = counts.sum(dim=1 - k)  # [O, R]
             if similarity is not None:
                 by_class = similarity[k].double() @ by_class
-            share = (by_class + strength * overall) / (by_class.sum(dim=1, keepdim=True) + strength)
-            tables.append((share.log() - overall.log() / 2).float())
+            share = log_share(by_class)
+            tables.append((share - overall.log() / 2).float())
+            if leave_out:
+                left_out += log_share(by_class.unsqueeze(1 - k) - counts) - share.unsqueeze(1 - k)
         self.subject = nn.Embedding.from_pretrained(tables[0], freeze=False)
         self.object = nn.Embedding.from_pretrained(tables[1], freeze=False)
+        self.register_buffer("left_out", left_out.float() if leave_out else None, persistent=False)
 
     def index_with_labels(self, labels: Tensor) -> Tensor:
         """Logits [N, R] of pairs with these (subject, object) classes, int64 [N, 2]."""
-        return self.subject(labels[:, 0]) + self.object(labels[:, 1])
+        subject, object_ = labels.unbind(dim=1)
+        logits = self.subject(subject) + self.object(object_)
+        if self.training and self.left_out is not None:
+            logits = logits + self.left_out[subject, object_]
+        return logits
 
 
 def class_similarity(table: Tensor, width: float) -> Tensor:
