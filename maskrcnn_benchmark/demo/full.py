@@ -42,9 +42,9 @@ MODELS = {
 }
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
-# The loss of the predicates is 0.2 to 0.3 by then.
-LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
-TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
+# Mirrored images bring the most to long trainings.
+LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700), "MODEL.FLIP_AUG", True)
+TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260), "MODEL.FLIP_AUG", True)
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
     "no_rcl": ("USE_RCL", False),
@@ -52,6 +52,7 @@ ABLATIONS = {
     "no_base": ("USE_BASE", False),
     "bias_of_triplets": ("BIAS", "triplets"),
     "bias_unshared": ("BIAS_WIDTH", 0.0),
+    "bias_with_own_counts": ("BIAS_LEAVE_OUT", False),
     "all_negatives": ("NEGATIVES", "all"),
 }
 CRITERIA = ("R@50", "mR@50", "zR@50")
