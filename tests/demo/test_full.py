@@ -77,7 +77,7 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert sum("trial" in name for name in trials) == 4 * 2 * len(full.MODELS)
     assert not any("trial" in name for name in main + further)
     assert all(name.endswith((" 2", " 3")) for name in main + further)
-    assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1])}
+    assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1]), (False, full.TASK_LENGTH[1])}
     after_models, at_the_end = written
     assert len(after_models) == 2 * 2 * len(full.MODELS) == sum("-predcls" in name for name in main)
     assert at_the_end[: len(after_models)] == after_models
