@@ -51,13 +51,15 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     """With steps that only say that they ran, in the order in which they may."""
-    ran, lengths, written = [], [], []
+    ran, lengths, mirrored, written = [], [], set(), []
 
     def run_steps(steps, inherited):
         for step in steps:
             assert set(step.needs) <= {other.name for other in steps}
             if "relation_train_net.py" in step.command[1]:
-                lengths.append((step.name.startswith("trial"), config_of(step).SOLVER.MAX_ITER))
+                config = config_of(step)
+                lengths.append((step.name.startswith("trial"), config.SOLVER.MAX_ITER))
+                mirrored.add((config.MODEL.FLIP_AUG, config.DATASETS.DATA_DIR.split("/")[-1]))
             if "trial" in step.name:
                 step.result.parent.mkdir(parents=True, exist_ok=True)
                 value = 0.9 if "nobias" in step.name else 0.1
@@ -78,6 +80,7 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert not any("trial" in name for name in main + further)
     assert all(name.endswith((" 2", " 3")) for name in main + further)
     assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1]), (False, full.TASK_LENGTH[1])}
+    assert mirrored == {(True, "data"), (False, "distant")}
     after_models, at_the_end = written
     assert len(after_models) == 2 * 2 * len(full.MODELS) == sum("-predcls" in name for name in main)
     assert at_the_end[: len(after_models)] == after_models
