@@ -61,6 +61,14 @@ CLIPS = {
 }
 RANDOM = "random"  # independent random vectors for phrases and words
 
+TRIPLETS = (HEAD + "RELCLIP.BIAS", "triplets")
+
+
+def image_tower(weight: float) -> tuple:
+    """Options with which RelCLIP asks CLIP's image tower in the test."""
+    return (HEAD + "RELCLIP.IMAGE_WEIGHT", weight)
+
+
 SHORT_IMAGES = {"test": 400}
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
 # trains for less, and starts early.
@@ -72,7 +80,7 @@ SHORT = (
     ),
     Experiment("Motifs", "MotifPredictor"),
     Experiment("Motifs", "MotifPredictor", "distant"),
-    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=(HEAD + "RELCLIP.BIAS", "triplets")),
+    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=(*TRIPLETS, *image_tower(1.0))),
 )
 
 

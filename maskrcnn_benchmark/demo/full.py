@@ -8,14 +8,17 @@ afterwards.
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from maskrcnn_benchmark.demo.experiments import (
     CLIPS,
     HEAD,
     RANDOM,
+    TRIPLETS,
     Experiment,
     evaluation,
+    image_tower,
     relation_step,
     world_steps,
     write_labels,
@@ -25,12 +28,16 @@ from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 
 IMAGES = {"val": 300, "test": 600}
-TRIPLETS = (HEAD + "RELCLIP.BIAS", "triplets")
-# Tried for every model: (frequency bias, learning rate, further options), four each.
-_USUAL = ((True, 0.003, ()), (True, 0.006, ()), (False, 0.003, ()), (False, 0.006, ()))
-_SLOWER = ((True, 0.001, ()), (True, 0.003, ()), (False, 0.001, ()), (False, 0.003, ()))  # SGB's rate for it is a tenth
-_UNBIASED = tuple((False, rate, ()) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
-_OF_RELCLIP = ((True, 0.003, ()), (True, 0.006, ()), (True, 0.003, TRIPLETS), (False, 0.003, ()))
+# Tried for every model: (frequency bias, learning rate, further options by name), four each.
+_USUAL = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.006, {}))
+_SLOWER = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))  # SGB's rate for it is a tenth
+_UNBIASED = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
+_OF_RELCLIP = (
+    (True, 0.003, {}),
+    (True, 0.003, {"triplets": TRIPLETS}),
+    (True, 0.003, {"images": image_tower(0.5)}),
+    (True, 0.003, {"triplets": TRIPLETS, "images": image_tower(1.0)}),
+)
 # model in the report -> predictor, options, what is tried
 MODELS = {
     "Motifs": ("MotifPredictor", (), _USUAL),
@@ -47,13 +54,11 @@ TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
+WITHOUT_IMAGES = image_tower(0.0)
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
-    "no_rcl": ("USE_RCL", False),
-    "no_alignment": ("USE_ALIGNMENT", False, "USE_RCL", False),
-    "bias_of_triplets": ("BIAS", "triplets"),
-    "bias_unshared": ("BIAS_WIDTH", 0.0),
-    "bias_with_own_counts": ("BIAS_LEAVE_OUT", False),
+    "no_rcl": (HEAD + "RELCLIP.USE_RCL", False),
+    "no_alignment": (HEAD + "RELCLIP.USE_ALIGNMENT", False, HEAD + "RELCLIP.USE_RCL", False),
 }
 CRITERIA = ("R@50", "mR@50", "zR@50")
 
@@ -67,8 +72,8 @@ def trials(model: str, supervision: str) -> list[Experiment]:
             predictor,
             supervision,
             bias=bias,
-            options=(*options, *further, "SOLVER.BASE_LR", rate),
-            variant=f"lr{rate}-triplets" if further == TRIPLETS else f"lr{rate}",
+            options=(*options, *chain.from_iterable(further.values()), "SOLVER.BASE_LR", rate),
+            variant="-".join((f"lr{rate}", *further)),
         )
         for bias, rate, further in tried
     ]
@@ -97,15 +102,20 @@ def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Exper
     Args:
         chosen: best settings by (model, supervision).
     """
-    motifs, relclip = chosen["Motifs", "full"], chosen["RelCLIP", "full"]
-    found = [replace(relclip, text=text) for text in TEXTS if text != "pretrained"]
+    motifs, relclip, distant = chosen["Motifs", "full"], chosen["RelCLIP", "full"], chosen["RelCLIP", "distant"]
+    found = [replace(relclip, text=text) for text in CLIPS if text != "pretrained"]
+    # random vectors have no image tower
+    found.append(replace(relclip, text=RANDOM, options=relclip.options + WITHOUT_IMAGES))
     found.append(replace(motifs, text=RANDOM))
     found += [replace(chosen["Motifs", s], bias=not chosen["Motifs", s].bias) for s in SUPERVISIONS]
     found.append(replace(relclip, bias=not relclip.bias))
-    for name, settings in ABLATIONS.items():
-        options = tuple(HEAD + "RELCLIP." + x if i % 2 == 0 else x for i, x in enumerate(settings))
-        if (relclip.bias and TRIPLETS[0] not in relclip.options) or not name.startswith("bias"):
-            found.append(replace(relclip, options=relclip.options + options, variant=name))
+    found += [replace(relclip, options=relclip.options + options, variant=name) for name, options in ABLATIONS.items()]
+    found.append(replace(distant, text="control"))
+    found += [
+        replace(model, options=model.options + WITHOUT_IMAGES, variant="no_image_tower")
+        for model in (relclip, distant)
+        if WITHOUT_IMAGES[0] in model.options
+    ]
     found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]
     return found
 

@@ -22,12 +22,12 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.data.datasets.vg_format import BOX_SCALE, BOXES, corners
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding_cache import EmbeddingCache
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import ImageEncoder, load_image_encoder
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrases import check_templates, fill_template
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.files import atomic_write
 
 from .crops import CropRule, crop, union_boxes
-from .image_encoder import ImageEncoder, load_image_encoder
 from .labels import Labels
 
 TEMPLATES = (

@@ -37,8 +37,7 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
     assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "distant")} == {True, False}
     configs = {e.name: config_of(relation_step(tmp_path, 0, e)) for e in found}
     for name in full.ABLATIONS:
-        if bias or not name.startswith("bias"):
-            assert sum(e.variant == name for e in found) == 1
+        assert sum(e.variant == name for e in found) == 1
     heads = {name: config.MODEL.ROI_RELATION_HEAD for name, config in configs.items()}
     node = next(head for name, head in heads.items() if name.endswith("no_rcl")).RELCLIP
     assert (node.USE_RCL, node.USE_ALIGNMENT) == (False, True)
@@ -47,6 +46,9 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
         head = heads[experiment.name]
         random = experiment.text == "random"
         assert (head.WORD_EMBEDDING == "random") == random and head.RELCLIP.BANK_FILE.endswith(".npz") == random
+        if experiment.model == "RelCLIP":
+            without = random or experiment.variant == "no_image_tower"
+            assert (0.0 if without else 1.0) == head.RELCLIP.IMAGE_WEIGHT
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
@@ -62,7 +64,7 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
                 mirrored.add((config.MODEL.FLIP_AUG, config.DATASETS.DATA_DIR.split("/")[-1]))
             if "trial" in step.name:
                 step.result.parent.mkdir(parents=True, exist_ok=True)
-                value = 0.9 if "nobias" in step.name else 0.1
+                value = 0.9 if "nobias" in step.name or "images" in step.name else 0.1
                 step.result.write_text(json.dumps({"metrics": dict.fromkeys(full.CRITERIA, value)}))
         ran.append([step.name for step in steps])
 
@@ -87,4 +89,5 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert len(at_the_end) == len(set(at_the_end)) > len(after_models)
     assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    assert len(chosen) == 12 and all("nobias" in name for name in chosen.values())
+    assert len(chosen) == 12
+    assert all(name.endswith("images") if "RelCLIP" in key else "nobias" in name for key, name in chosen.items())

@@ -12,10 +12,14 @@ from maskrcnn_benchmark.data.datasets.vg_format import corners
 from maskrcnn_benchmark.distant import clip_scores
 from maskrcnn_benchmark.distant.clip_scores import ClipScorer
 from maskrcnn_benchmark.distant.crops import CropRule, crop
-from maskrcnn_benchmark.distant.image_encoder import load_image_encoder, normalise_pictures
 from maskrcnn_benchmark.distant.knowledge_base import read_knowledge_base
 from maskrcnn_benchmark.distant.labelling import PairRule, label_images
 from maskrcnn_benchmark.distant.labels import training_images
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import (
+    load_image_encoder,
+    normalise_pictures,
+)
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -91,7 +95,7 @@ def test_weights_without_an_image_tower_are_refused(tmp_path):
     path = tmp_path / "text.pt"
     for tensors, message in (("positional_embedding", "no image tower"), ("visual.proj", "no weights of a CLIP")):
         torch.save({tensors: torch.zeros(1, 1)}, path)
-        with pytest.raises(InputError, match=rf"text\.pt: .*{message}"):
+        with pytest.raises(RelCLIPError, match=rf"text\.pt: .*{message}"):
             load_image_encoder(EncoderSpec("clip", str(path)), CPU)
 
 

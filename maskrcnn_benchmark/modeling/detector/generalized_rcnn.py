@@ -41,5 +41,5 @@ class GeneralizedRCNN(nn.Module):
         proposals, proposal_losses = None, {}
         if self.needs_proposals:
             proposals, proposal_losses = self.rpn(images, features, targets)
-        _, result, losses = self.roi_heads(features, proposals, targets, logger)
+        _, result, losses = self.roi_heads(features, proposals, targets, logger, images.tensors)
         return {**losses, **proposal_losses} if self.training else result

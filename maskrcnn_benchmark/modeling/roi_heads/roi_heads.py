@@ -14,11 +14,15 @@ class CombinedROIHeads(nn.ModuleDict):
         super().__init__(heads)
         self.cfg = cfg.clone()
 
-    def forward(self, features, proposals, targets=None, logger=None):
-        """Region features, proposals or predictions of each image, and losses by name."""
+    def forward(self, features, proposals, targets=None, logger=None, images=None):
+        """Region features, proposals or predictions of each image, and losses by name.
+
+        Args:
+            images: the pixels [B, C, H, W] behind the features, for a relation predictor that asks for them.
+        """
         x, detections, losses = self["box"](features, proposals, targets)
         if "relation" in self:
-            x, detections, relation_losses = self["relation"](features, detections, targets, logger)
+            x, detections, relation_losses = self["relation"](features, detections, targets, logger, images)
             losses = {**losses, **relation_losses}
         return x, detections, losses
 

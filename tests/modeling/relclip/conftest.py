@@ -59,11 +59,11 @@ def make_statistics(predicates=PREDICATES) -> dict:
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory):
-    """Path of the state dict of a CLIP whose text tower has 2 layers of width 32 and a context of 24 tokens."""
+    """Path of the state dict of a CLIP whose text tower has 2 layers of width 64 and a context of 24 tokens."""
     model = pytest.importorskip("clip.model")
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("clip") / "tiny.pt"
-    torch.save(model.CLIP(16, 32, 1, 64, 32, 24, 49408, 32, 1, 2).state_dict(), path)
+    torch.save(model.CLIP(16, 32, 1, 64, 32, 24, 49408, 64, 1, 2).state_dict(), path)
     return path
 
 

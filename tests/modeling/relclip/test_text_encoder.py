@@ -28,7 +28,7 @@ PHRASES = [
 
 
 def load_tiny(tiny_clip):
-    model = pytest.importorskip("clip.model").CLIP(16, 32, 1, 64, 32, 24, 49408, 32, 1, 2).eval()
+    model = pytest.importorskip("clip.model").CLIP(16, 32, 1, 64, 32, 24, 49408, 64, 1, 2).eval()
     model.load_state_dict(torch.load(tiny_clip, weights_only=True))
     return model
 

@@ -41,6 +41,7 @@ class ROIRelationHead(nn.Module):
         proposals: Sequence[BoxList],
         targets: Sequence[BoxList] | None = None,
         logger=None,
+        images: Tensor | None = None,
     ) -> tuple[Tensor, Sequence[BoxList], dict[str, Tensor]]:
         """Losses in training, predictions otherwise.
 
@@ -49,13 +50,14 @@ class ROIRelationHead(nn.Module):
             proposals: boxes of each image; in SGDet detections, after regression and suppression.
             targets: ground truth with the field `relation`, in training.
             logger: passed on to the predictor.
+            images: pixels [B, C, H, W], shown in evaluation to a predictor that has a method `look_at`.
 
         Returns:
             roi features [n, D]; the proposals in training, predictions (`PostProcessor`) otherwise; losses by name,
             none outside of training
         """
         if not self.training:
-            return self._predict(features, proposals, logger)
+            return self._predict(features, proposals, logger, images)
         with torch.no_grad():
             sample = self.samp_processor.gtbox_relsample if self.use_gt_box else self.samp_processor.detect_relsample
             proposals, rel_labels, rel_pair_idxs, rel_binarys = sample(proposals, targets)
@@ -66,7 +68,7 @@ class ROIRelationHead(nn.Module):
         loss_relation, loss_refine = self.loss_evaluator(proposals, rel_labels, relation_logits, refine_logits)
         return roi_features, proposals, {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}
 
-    def _predict(self, features, proposals, logger):
+    def _predict(self, features, proposals, logger, images):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)
         roi_features, union_features = self._features(features, proposals, rel_pair_idxs)
         # Images without objects have no context: the predictor sees the others only.
@@ -74,6 +76,8 @@ class ROIRelationHead(nn.Module):
         obj_logits = [roi_features.new_zeros((0, self.num_obj_classes)) for _ in proposals]
         rel_logits = [roi_features.new_zeros((0, self.num_rel_classes)) for _ in proposals]
         if filled:
+            if images is not None and hasattr(self.predictor, "look_at"):
+                self.predictor.look_at(images[filled])
             refined, relations, _ = self.predictor(
                 [proposals[i] for i in filled],
                 [rel_pair_idxs[i] for i in filled],

@@ -43,6 +43,16 @@ def relclip_node() -> CfgNode:
     # phrases only: in training, the bias of a pair of classes leaves out what was counted of this very pair.
     node.BIAS_LEAVE_OUT = True
 
+    # In evaluation, weight of what CLIP's image tower says of the part of the image that shows a pair; 0: it is not
+    # asked. It is the image tower of TEXT_ENCODER, which then has to be there (no BANK_FILE).
+    node.IMAGE_WEIGHT = 0.0
+    # It looks at so many pairs of an image, those with the highest scores.
+    node.IMAGE_PAIRS = 256
+    # How a pair's box becomes a square: pad (proportions are kept) | stretch; and what is added on each side, as a
+    # share of the box's width and height.
+    node.IMAGE_FIT = "pad"
+    node.IMAGE_MARGIN = 0.1
+
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"
     # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch).

@@ -208,9 +208,14 @@ def bank_from_config(
     return PhraseBank.build(embedding_cache(node, device), objects, predicates, templates)
 
 
-def embedding_cache(node: Any, device: torch.device) -> EmbeddingCache:
-    """The text encoder of a configuration, behind its cache."""
+def encoder_spec(node: Any) -> EncoderSpec:
+    """Which CLIP a configuration asks for."""
     encoder = node.TEXT_ENCODER
     if encoder.LIBRARY not in ("clip", "open_clip"):
         raise RelCLIPError(f"{KEY}.TEXT_ENCODER.LIBRARY is {encoder.LIBRARY!r}; it can be 'clip' or 'open_clip'.")
-    return EmbeddingCache(EncoderSpec(encoder.LIBRARY, encoder.NAME, encoder.PRETRAINED), node.CACHE_DIR, device)
+    return EncoderSpec(encoder.LIBRARY, encoder.NAME, encoder.PRETRAINED)
+
+
+def embedding_cache(node: Any, device: torch.device) -> EmbeddingCache:
+    """The text encoder of a configuration, behind its cache."""
+    return EmbeddingCache(encoder_spec(node), node.CACHE_DIR, device)

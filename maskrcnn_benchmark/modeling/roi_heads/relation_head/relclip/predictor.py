@@ -19,13 +19,15 @@ from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
 from maskrcnn_benchmark.utils.comm import is_main_process
 
-from .alignment import PairProjection, fused_linear, group_similarity
+from .alignment import PairProjection, at_least_single, fused_linear, group_similarity
 from .contexts import PairEncoder, Pairs, tree_loss
 from .defaults import KEY
 from .errors import RelCLIPError
+from .image_encoder import load_image_encoder
 from .loss import RelationalContrastiveLoss
 from .negatives import KINDS, Negatives, full_dictionary, phrase_components, synonymous, training_dictionary
-from .phrase_bank import bank_from_config, class_table, predicate_similarity
+from .pair_images import FITS, PairImages
+from .phrase_bank import bank_from_config, class_table, encoder_spec, predicate_similarity
 from .phrases import LEVELS
 from .prior import PhrasePrior, class_similarity
 
@@ -69,15 +71,21 @@ class RelCLIPPredictor(PairEncoder):
         self.num_obj_cls, self.num_rel_cls = len(obj_classes), len(rel_classes)
         self.use_bias = head.PREDICT_USE_BIAS
         self.use_alignment, self.use_rcl = node.USE_ALIGNMENT, node.USE_RCL
-        self.levels = tuple(node.LEVELS) if self.use_alignment or self.use_rcl else ()
+        self.projects = self.use_alignment or self.use_rcl
+        self.image_weight, self.max_image_pairs = node.IMAGE_WEIGHT, node.IMAGE_PAIRS
+        self.levels = tuple(node.LEVELS) if self.projects or self.image_weight > 0 else ()
         self.alignment_weight, self.rcl_weight = node.ALIGNMENT_WEIGHT, node.RCL_WEIGHT
         self.log_period, self.steps = node.LOG_PERIOD, 0
         self.last_metrics: Dict[str, Tensor] = {}
         tables: Dict[str, Tensor] = {}
         if self.levels or (self.use_bias and node.BIAS == "phrases" and node.BIAS_WIDTH > 0):
             tables = self._load_phrases(node, obj_classes[1:], rel_classes[1:], torch.device(config.MODEL.DEVICE))
-        if self.levels:
+        if self.projects:
             self._build_alignment(node, statistics, tables)
+        self.images: Optional[Tensor] = None
+        if self.image_weight > 0:
+            encoder = load_image_encoder(encoder_spec(node), torch.device(config.MODEL.DEVICE))
+            self.pair_images = PairImages(encoder, config.INPUT, node.IMAGE_MARGIN, node.IMAGE_FIT)
         if self.use_bias:
             self.freq_bias: Any
             if node.BIAS == "triplets":
@@ -183,6 +191,8 @@ class RelCLIPPredictor(PairEncoder):
             assert rel_labels is not None
             truth = foreground_triplets(proposals, pairs, rel_labels)
         logits, losses = self.score_pairs(pairs, truth)
+        if self.image_weight > 0 and not self.training:
+            logits = self.ask_image_tower(logits, pairs, proposals, rel_pair_idxs)
         if self.training and pairs.tree_scores is not None:
             assert rel_binarys is not None
             losses["binary_loss"] = tree_loss(pairs.tree_scores, rel_binarys)
@@ -193,7 +203,7 @@ class RelCLIPPredictor(PairEncoder):
         """Logits [N, R] of the predicates of all pairs, and the contrastive losses where the truth is given."""
         tables = {level: self._table(level) for level in self.levels}
         num_logits = next(iter(tables.values())).shape[1] if tables else self.num_rel_cls
-        aligns = bool(self.levels) and (self.use_alignment or truth is not None)
+        aligns = self.projects and (self.use_alignment or truth is not None)
         projections: List[Any] = [self.projections[level] for level in self.levels] if aligns else []
         layers = [self.visual_classifier()] + [projection.visual for projection in projections]
         visual_logits, *hidden = fused_linear(pairs.visual_rep, layers)
@@ -221,6 +231,59 @@ class RelCLIPPredictor(PairEncoder):
                     losses = self.rcl(v, scale, truth)
                 self._note_metrics(losses, scale, similarity, truth)
         return logits, losses
+
+    def look_at(self, images: Tensor) -> None:
+        """Take the images that the next call's proposals come from, [B, 3, H, W] as the detector gets them."""
+        if self.image_weight > 0:
+            self.images = images
+
+    def ask_image_tower(
+        self, logits: Tensor, pairs: Pairs, proposals: Sequence[Any], rel_pair_idxs: Sequence[Tensor]
+    ) -> Tensor:
+        """Logits [N, R] in which the likeliest pairs' predicates are weighed by what CLIP sees (docs/method.md, 8).
+
+        Raises:
+            RelCLIPError: the host has not shown the images.
+        """
+        images, self.images = self.images, None
+        if images is None or len(images) != len(proposals):
+            raise RelCLIPError(
+                f"{KEY}.IMAGE_WEIGHT needs the images: the host has to call the predictor's look_at(images) before it "
+                f"(docs/method.md); set it to 0 to do without."
+            )
+        image_of_object = torch.repeat_interleave(torch.tensor([len(p) for p in proposals]))
+        with torch.no_grad():
+            rows = self._likeliest(logits, pairs, [len(p) for p in rel_pair_idxs])
+            ends = torch.stack([pairs.subject[rows], pairs.object[rows]], dim=1)
+            # both orders of two objects have the same picture
+            crops, of_row = torch.unique(ends.sort(dim=1).values, dim=0, return_inverse=True)
+            boxes = torch.cat([p.bbox for p in proposals])
+            first, second = (boxes[crops[:, i]] for i in (0, 1))
+            union = torch.cat(
+                [torch.minimum(first[:, :2], second[:, :2]), torch.maximum(first[:, 2:], second[:, 2:])], dim=1
+            )
+            sizes = [p.size for p in proposals]
+            seen = self.pair_images(images, sizes, image_of_object.to(crops.device)[crops[:, 0]], union)[of_row]
+            some = pairs._replace(subject_label=pairs.subject_label[rows], object_label=pairs.object_label[rows])
+            tables = {level: self._table(level) for level in self.levels}
+            cosine = self.similarity(dict.fromkeys(self.levels, seen), tables, some)[:, 1:]
+        before = at_least_single(logits[rows, 1:])
+        after = before + self.image_weight * self.pair_images.encoder.scale * cosine
+        # CLIP chooses among predicates; whether there is a relation at all stays as it was
+        after = after + (before.logsumexp(dim=1) - after.logsumexp(dim=1))[:, None]
+        return logits.index_put((rows[:, None], torch.arange(1, logits.shape[1], device=rows.device)), after.to(logits))
+
+    def _likeliest(self, logits: Tensor, pairs: Pairs, num_rels: Sequence[int]) -> Tensor:
+        """Rows, int64, of the IMAGE_PAIRS pairs of each image with the highest scores, as the host ranks triplets."""
+        score = at_least_single(logits).softmax(dim=1)[:, 1:].amax(dim=1)
+        if not self.use_gt_label:
+            certainty = at_least_single(pairs.object_logits).softmax(dim=1)
+            score = score * certainty[pairs.subject, pairs.subject_label] * certainty[pairs.object, pairs.object_label]
+        rows, first = [], 0
+        for part in score.split(list(num_rels)):
+            rows.append(part.topk(min(len(part), self.max_image_pairs)).indices + first)
+            first += len(part)
+        return torch.cat(rows)
 
     def _table(self, level: str) -> Tensor:
         """Phrases [G, R, d] to score: the data set's predicates, or in evaluation those that TEST_PREDICATES names."""
@@ -307,7 +370,7 @@ def check_classes(key: str, configured: int, names: Sequence[str]) -> None:
 
 def check_node(node: Any, use_bias: bool) -> None:
     """Refuse values that the node's keys cannot have, and combinations that leave nothing to score predicates with."""
-    choices = {"NEGATIVES": KINDS, "DICTIONARY": ("train", "full"), "BIAS": ("phrases", "triplets")}
+    choices = {"NEGATIVES": KINDS, "DICTIONARY": ("train", "full"), "BIAS": ("phrases", "triplets"), "IMAGE_FIT": FITS}
     for key, allowed in choices.items():
         if node[key] not in allowed:
             raise RelCLIPError(f"{KEY}.{key} is {node[key]!r}; it can be {', '.join(allowed)}.")
@@ -318,6 +381,16 @@ def check_node(node: Any, use_bias: bool) -> None:
         raise RelCLIPError(
             f"nothing scores predicates: {KEY}.USE_BASE, {KEY}.USE_ALIGNMENT and "
             f"MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS are all False."
+        )
+    if not 0 <= node.IMAGE_WEIGHT < math.inf or node.IMAGE_PAIRS < 1 or not 0 <= node.IMAGE_MARGIN <= 10:
+        raise RelCLIPError(
+            f"{KEY}.IMAGE_WEIGHT is {node.IMAGE_WEIGHT}, IMAGE_PAIRS {node.IMAGE_PAIRS}, IMAGE_MARGIN "
+            f"{node.IMAGE_MARGIN}; the weight can be 0 or more, the pairs 1 or more, the margin 0 to 10."
+        )
+    if node.IMAGE_WEIGHT > 0 and node.BANK_FILE:
+        raise RelCLIPError(
+            f"{KEY}.IMAGE_WEIGHT asks a CLIP for both of its towers, and {KEY}.BANK_FILE has phrases of an unknown "
+            f"encoder; leave one of them out."
         )
     if node.TEST_PREDICATES and (node.USE_BASE or use_bias or not node.USE_ALIGNMENT):
         raise RelCLIPError(

@@ -201,7 +201,8 @@ def load_text_encoder(spec: EncoderSpec, device: torch.device) -> TextEncoder:
     Raises:
         RelCLIPError: library not installed, weights not found, not downloadable or not those of such a model.
     """
-    return (load_clip if spec.library == "clip" else load_open_clip)(spec, device)
+    with torch.random.fork_rng(devices=[]):  # a model's start must not depend on whether its phrases were in the cache
+        return (load_clip if spec.library == "clip" else load_open_clip)(spec, device)
 
 
 def import_library(library: str) -> Any:

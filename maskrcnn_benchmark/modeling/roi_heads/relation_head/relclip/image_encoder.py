@@ -1,22 +1,18 @@
-"""Frozen CLIP image towers, for pictures of any make; the text towers are RelCLIP's own (relclip/text_encoder.py).
+"""Frozen image towers of the CLIPs whose text towers text_encoder.py loads.
 
 n pictures of S x S pixels, d width of the embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import (
-    EncoderSpec,
-    load_clip_state,
-    load_open_clip_model,
-)
-from maskrcnn_benchmark.utils.errors import InputError
+from .errors import RelCLIPError
+from .text_encoder import EncoderSpec, load_clip_state, load_open_clip_model
 
 # Mean and deviation of colours that OpenAI's preprocessing takes off.
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -27,8 +23,8 @@ def normalise_pictures(
     pictures: Tensor, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
 ) -> Tensor:
     """uint8 [n, S, S, 3] -> float [n, 3, S, S] as an image tower takes it."""
-    mean, std = (pictures.new_tensor(values, dtype=torch.float32) for values in (mean, std))
-    return ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    middle, deviation = (pictures.new_tensor(values, dtype=torch.float32) for values in (mean, std))
+    return ((pictures.float() / 255 - middle) / deviation).permute(0, 3, 1, 2)
 
 
 class ImageEncoder:
@@ -57,33 +53,36 @@ class ImageEncoder:
         self.scale = scale
         self.device = device
 
-    @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """L2-normalised embeddings, float32 [n, d] on the CPU, of pictures uint8 [n, S, S, 3]."""
-        pictures = normalise_pictures(pictures.to(self.device), self.mean, self.std)
-        return F.normalize(self.tower(pictures).float(), dim=-1).cpu()
+        return self.embed(normalise_pictures(pictures.to(self.device), self.mean, self.std)).cpu()
+
+    @torch.no_grad()
+    def embed(self, pixels: Tensor) -> Tensor:
+        """L2-normalised embeddings, float32 [n, d], of normalised pictures [n, 3, S, S] on the tower's device."""
+        return F.normalize(self.tower(pixels).float(), dim=-1)
 
 
 def load_image_encoder(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
     """Load the image tower of a CLIP.
 
     Raises:
-        RelCLIPError: library not installed, weights not found or not downloadable.
-        InputError: weights without an image tower.
+        RelCLIPError: library not installed, weights not found, not downloadable or without an image tower.
     """
-    return (_load_clip if spec.library == "clip" else _load_open_clip)(spec, device)
+    with torch.random.fork_rng(devices=[]):  # building a tower draws weights that the loaded ones replace
+        return (_load_clip if spec.library == "clip" else _load_open_clip)(spec, device)
 
 
 def _load_clip(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
     _, state = load_clip_state(spec)
     if "visual.proj" not in state and "visual.attnpool.c_proj.weight" not in state:
-        raise InputError(f"{spec.name}: these are no weights of a CLIP model: there is no image tower (visual.*)")
+        raise RelCLIPError(f"{spec.name}: these are no weights of a CLIP model: there is no image tower (visual.*)")
     from clip.model import build_model  # load_clip_state has seen that it is installed
 
     try:
         visual = build_model(dict(state)).visual.float()
     except (KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"{spec.name}: these are no weights of a CLIP model ({error})") from error
+        raise RelCLIPError(f"{spec.name}: these are no weights of a CLIP model ({error})") from error
     prefix = "visual."  # loaded once more, because build_model rounds to half precision
     visual.load_state_dict({k[len(prefix) :]: v.float() for k, v in state.items() if k.startswith(prefix)})
     scale = float(state["logit_scale"].float().exp())
