@@ -34,7 +34,8 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
     assert [name for name, count in Counter(e.name for e in found).items() if count > 1] == []
     labels = {(e.model, e.supervision, e.task) for e in found}
     assert {(m, "full", t) for m in ("Motifs", "RelCLIP") for t in ("sgcls", "sgdet")} <= labels
-    assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "distant")} == {True, False}
+    assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "full")} == {True, False}
+    assert {e.bias for e in found if (e.model, e.supervision) == ("RelCLIP", "full")} == {True, False}
     configs = {e.name: config_of(relation_step(tmp_path, 0, e)) for e in found}
     for name in full.ABLATIONS:
         assert sum(e.variant == name for e in found) == 1
@@ -53,9 +54,10 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     """With steps that only say that they ran, in the order in which they may."""
-    ran, lengths, mirrored, written = [], [], set(), []
+    ran, lengths, mirrored, written, vctree = [], [], set(), [], []
 
     def run_steps(steps, inherited):
+        vctree.extend(step for step in steps if step.name.startswith("relclip-vctree"))
         for step in steps:
             assert set(step.needs) <= {other.name for other in steps}
             if "relation_train_net.py" in step.command[1]:
@@ -84,7 +86,8 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1]), (False, full.TASK_LENGTH[1])}
     assert mirrored == {(True, "data"), (False, "distant")}
     after_models, at_the_end = written
-    assert len(after_models) == 2 * 2 * len(full.MODELS) == sum("-predcls" in name for name in main)
+    assert len(after_models) == 2 * 2 * (len(full.MODELS) + 1) == sum("-predcls" in name for name in main)
+    assert {config_of(step).MODEL.ROI_RELATION_HEAD.RELCLIP.CONTEXT for step in vctree} == {"vctree"}
     assert at_the_end[: len(after_models)] == after_models
     assert len(at_the_end) == len(set(at_the_end)) > len(after_models)
     assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
