@@ -10,7 +10,9 @@ from support import boxlist, parity_config
 from torch.nn import functional
 
 from maskrcnn_benchmark.config import cfg
+from maskrcnn_benchmark.data.build import use_statistics
 from maskrcnn_benchmark.distant.crops import CropRule, crop
+from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import ROIRelationHead
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import (
@@ -237,3 +239,25 @@ def test_the_head_shows_the_images_that_have_objects(parity_statistics):
     with torch.no_grad():
         head(features, proposals)
     assert not shown
+
+
+def test_the_detector_hands_its_images_on(config, statistics):
+    """Through the whole model, PredCls: CLIP moves predicates, and leaves how likely a pair is related."""
+    batch = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
+    boxes = torch.tensor([[3.0, 3, 20, 20], [9.0, 9, 40, 30], [30.0, 5, 90, 60]])
+    found = {}
+    for weight in (0.0, 1.0):
+        targets = [
+            boxlist(boxes[:n], (96, 64), labels=torch.arange(1, n + 1), attributes=torch.zeros(n, 10).long())
+            for n in (3, 2)
+        ]
+        torch.manual_seed(0)
+        with use_statistics(statistics()), torch.no_grad():
+            model = build_detection_model(config(IMAGE_WEIGHT=weight)).eval()
+            predictions = model(batch, targets)
+        for prediction in predictions:
+            order = (prediction.get_field("rel_pair_idxs") @ torch.tensor([3, 1])).argsort()
+            found.setdefault(weight, []).append(prediction.get_field("pred_rel_scores")[order])
+    without, with_images = (torch.cat(scores) for scores in found.values())
+    assert len(without) == 3 * 2 + 2 and not torch.allclose(without[:, 1:], with_images[:, 1:], atol=1e-3)
+    torch.testing.assert_close(without[:, 0], with_images[:, 0])
