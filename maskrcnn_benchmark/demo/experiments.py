@@ -73,7 +73,7 @@ SHORT_IMAGES = {"test": 400}
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
 # trains for less, and starts early.
 SHORT = (
-    Experiment("RelCLIP", "RelCLIPPredictor"),
+    Experiment("RelCLIP", "RelCLIPPredictor", options=image_tower(0.5)),
     Experiment("Motifs", "MotifPredictor", bias=False),
     Experiment(
         "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130))

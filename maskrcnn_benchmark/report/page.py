@@ -36,6 +36,7 @@ td.first, th.first { padding-left: 16px; }
 td.best { font-weight: 700; color: var(--accent); }
 .plot { display: block; max-width: 100%; margin: 4px 0 10px; }
 .store { position: absolute; width: 0; height: 0; }
+.origin { max-height: 4.5em; overflow-y: auto; }
 .graphs { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 18px;
           margin: 14px 0 34px; }
 .graphs h4 { margin: 0 0 6px; font-size: 14px; }
@@ -77,7 +78,7 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str =
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f'<body><h1>{escape(title)}</h1><p class="note">{escape(origin)}</p><nav>{links}</nav>'
+        f'<body><h1>{escape(title)}</h1><p class="note origin">{escape(origin)}</p><nav>{links}</nav>'
         f"\n{sections}\n</body></html>\n"
     )
 

@@ -110,6 +110,8 @@ def _markdown(cells: Cells) -> str:
         for column in range(place, place + width):
             if headings[column].startswith("@"):
                 headings[column] = name + headings[column]
+            elif cells.columns.count(headings[column]) > 1:
+                headings[column] = f"{name} {headings[column]}"
         place += width
     lines = [headings, ["---"] * len(headings)]
     for row, best in zip(cells.rows, cells.best, strict=True):

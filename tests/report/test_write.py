@@ -107,6 +107,7 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
     (cells,) = (cells for cells in all_cells(tables[0]) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs"]
     assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 3
+    assert "| R@50 difference | R@50 above | mR@50 difference |" in markdown(tables)
     assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(compare(runs))
     with pytest.raises(InputError, match="no model 'RelClip'"):
         compare(runs, reference="RelClip")
