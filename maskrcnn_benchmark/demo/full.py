@@ -54,6 +54,7 @@ TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
+FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 400)  # of some hundred and forty trainings
 WITHOUT_IMAGES = image_tower(0.0)
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
@@ -83,7 +84,7 @@ def trained_for(experiment: Experiment, length: tuple) -> Experiment:
     """The experiment with a length. Mirrored images help under full supervision and do not under distant supervision
     (docs/demo.md), for every model alike."""
     mirrored = MIRRORED if experiment.supervision == "full" else ()
-    return replace(experiment, options=(*experiment.options, *length, *mirrored))
+    return replace(experiment, options=(*experiment.options, *length, *FEW_CHECKPOINTS, *mirrored))
 
 
 def choose(folder: Path, tried: Sequence[Experiment]) -> Experiment:
