@@ -29,6 +29,7 @@ class Experiment:
         text: whose text tower gives phrases and word embeddings, a name of `CLIPS`; or `RANDOM`, that nothing does.
         options: further keys of the configuration.
         variant: tells it from others of the same labels in the name of its folder.
+        trained: name of the experiment whose model is tested with other options; "" where one is trained for it.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Experiment:
     text: str = "pretrained"
     options: tuple = ()
     variant: str = ""
+    trained: str = ""
 
     @property
     def name(self) -> str:
@@ -73,7 +75,7 @@ SHORT_IMAGES = {"test": 400}
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
 # trains for less, and starts early.
 SHORT = (
-    Experiment("RelCLIP", "RelCLIPPredictor", options=image_tower(0.5)),
+    Experiment("RelCLIP", "RelCLIPPredictor", options=image_tower(1.0)),
     Experiment("Motifs", "MotifPredictor", bias=False),
     Experiment(
         "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130))
@@ -137,16 +139,19 @@ def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterabl
 
 
 def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "test") -> Step:
-    """Train one relation model, and test it on a split. Baselines get what is not RelCLIP's own: word embeddings from
-    the same text tower, and under distant supervision the candidates that CLIP has weighed."""
+    """Train one relation model, and test it on a split; or test one that is there. Baselines get what is not RelCLIP's
+    own: word embeddings from the same text tower, and under distant supervision the candidates that CLIP has weighed."""
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"
     text = (CLIP_NODE, text_file(root, experiment.text))
     if experiment.text == RANDOM:
         text = (HEAD + "WORD_EMBEDDING", "random", HEAD + "RELCLIP.BANK_FILE", text_file(root, RANDOM))
+    tool, weight = "relation_train_net.py", ()
+    if experiment.trained:
+        tool, weight = "relation_test_net.py", ("MODEL.WEIGHT", root / experiment.trained / "model_final.pth")
     return _tool(
-        root, experiment.name, "relation_train_net.py", evaluation(folder, split),
+        root, experiment.name, tool, evaluation(folder, split),
         ("detector", f"text-{experiment.text}", *(("distant-weights",) if distant else ())),
         "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
         "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
@@ -154,7 +159,7 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
         "DATASETS.TO_TEST", split, "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
         "MODEL.BACKBONE.FEATURE_CACHE", root / "features", HEAD + "RELCLIP.CACHE_DIR", root / "cache", *text,
         HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
-        HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options,
+        HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options, *weight,
     )  # fmt: skip
 
 

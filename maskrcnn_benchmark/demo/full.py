@@ -33,9 +33,9 @@ _USUAL = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.00
 _SLOWER = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))  # SGB's rate for it is a tenth
 _UNBIASED = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
 _OF_RELCLIP = (
-    (True, 0.003, {}),
-    (True, 0.003, {"triplets": TRIPLETS}),
-    (True, 0.003, {"images": image_tower(0.5)}),
+    (True, 0.003, {"half-images": image_tower(0.5)}),
+    (True, 0.003, {"images": image_tower(1.0)}),
+    (True, 0.003, {"triplets": TRIPLETS, "half-images": image_tower(0.5)}),
     (True, 0.003, {"triplets": TRIPLETS, "images": image_tower(1.0)}),
 )
 # model in the report -> predictor, what is tried
@@ -50,7 +50,7 @@ VCTREE_CONTEXT = (HEAD + "RELCLIP.CONTEXT", "vctree")  # RelCLIP-VCTree: RelCLIP
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
 LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
-TRIAL_LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
+TRIAL_LENGTH = ("SOLVER.MAX_ITER", 250, "SOLVER.STEPS", (160, 215))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
@@ -110,9 +110,11 @@ def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Exper
         replace(motifs, text=RANDOM),
         replace(motifs, bias=not motifs.bias),
         replace(relclip, bias=not relclip.bias),
-        # where CLIP counts most
-        replace(distant, text="control"),
-        replace(distant, options=distant.options + WITHOUT_IMAGES, variant="no_image_tower"),
+        replace(distant, text="control"),  # where CLIP counts most
+    ]
+    found += [
+        replace(model, options=model.options + WITHOUT_IMAGES, variant="no_image_tower", trained=model.name)
+        for model in (relclip, distant)
     ]
     found += [replace(relclip, options=relclip.options + options, variant=name) for name, options in ABLATIONS.items()]
     found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]

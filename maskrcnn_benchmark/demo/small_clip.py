@@ -30,22 +30,23 @@ class ClipSettings:
     """Size and training of the small CLIP.
 
     Attributes:
-        width, text_width: of both transformers; multiples of 64 (the package takes 64 for each attention head).
-        layers, text_layers: depth.
-        patch, resolution: pixels.
+        width: channels of the ResNet's first stage, a multiple of 2; the last has 32 times as many.
+        layers: blocks of its four stages.
+        resolution: S, a multiple of 32.
+        text_width: of the transformer; a multiple of 64 (the package takes 64 for each attention head).
+        text_layers: its depth.
         embedding: d.
         group: see `grouped_batches`.
         steps, batch, learning_rate: one cycle of AdamW.
     """
 
-    width: int = 128
-    layers: int = 3
-    patch: int = 16
+    width: int = 8
+    layers: tuple[int, int, int, int] = (1, 1, 1, 1)
     resolution: int = 64
     text_width: int = 128
     text_layers: int = 2
     embedding: int = 128
-    steps: int = 600
+    steps: int = 1000
     batch: int = 128
     group: int = 2
     learning_rate: float = 1e-3
@@ -82,7 +83,7 @@ def new_clip(settings: ClipSettings) -> CLIP:
         image_resolution=settings.resolution,
         vision_layers=settings.layers,
         vision_width=settings.width,
-        vision_patch_size=settings.patch,
+        vision_patch_size=None,
         context_length=CONTEXT_LENGTH,
         vocab_size=len(SimpleTokenizer().encoder),
         transformer_width=settings.text_width,
@@ -155,7 +156,7 @@ def train_clip(data: CaptionedPictures, settings: ClipSettings, seed: int, logge
     """
     torch.manual_seed(seed)
     rng = random.Random(f"clip {seed}")
-    model = new_clip(settings).train()
+    model = new_clip(settings).train().to(memory_format=torch.channels_last)  # a third faster on a CPU
     table = model.token_embedding
     compact = CompactTokens(table, _used_tokens())
     model.token_embedding = compact
@@ -194,4 +195,4 @@ def train_clip(data: CaptionedPictures, settings: ClipSettings, seed: int, logge
             logger.info("step %d of %d, loss %.3f, %d s left", step, settings.steps, loss.item(), left)
     compact.write_to(table)
     model.token_embedding = table
-    return model.eval()
+    return model.eval().to(memory_format=torch.contiguous_format)

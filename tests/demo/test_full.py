@@ -43,7 +43,11 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
     node = next(head for name, head in heads.items() if name.endswith("no_rcl")).RELCLIP
     assert (node.USE_RCL, node.USE_ALIGNMENT) == (False, True)
     assert {e.text for e in found if e.model == "RelCLIP"} == set(full.TEXTS)
+    tested_again = {e.trained: e.variant for e in found if e.trained}
+    assert tested_again == {chosen["RelCLIP", s].name: "no_image_tower" for s in full.SUPERVISIONS}
     for experiment in found:
+        weight = configs[experiment.name].MODEL.WEIGHT
+        assert weight == (f"{tmp_path}/{experiment.trained}/model_final.pth" if experiment.trained else "")
         head = heads[experiment.name]
         random = experiment.text == "random"
         assert (head.WORD_EMBEDDING == "random") == random and head.RELCLIP.BANK_FILE.endswith(".npz") == random

@@ -26,9 +26,7 @@ from maskrcnn_benchmark.demo.small_clip import (
 from maskrcnn_benchmark.demo.world import World
 
 TINY = ClipSettings(
-    width=64,
-    layers=1,
-    patch=8,
+    width=8,
     resolution=32,
     text_width=64,
     text_layers=1,

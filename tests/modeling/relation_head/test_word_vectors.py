@@ -133,6 +133,6 @@ def test_principal_components_keep_what_varies_most():
     torch.testing.assert_close(
         kept.std(dim=0, correction=0)[0] / kept.std(dim=0, correction=0)[1], torch.tensor(1.8), atol=0.4, rtol=0
     )
-    assert kept.square().mean().sqrt() == pytest.approx(utils_motifs.GLOVE_SPREAD, rel=1e-5)
+    assert kept.square().mean().sqrt() == pytest.approx(utils_motifs.SPREAD, rel=1e-5)
     wide = principal_components(rows[:3], 10)
     assert wide.shape == (3, 10) and not wide[:, 3:].any()

@@ -17,7 +17,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 
 from .utils_relation import relation_task
 
-GLOVE_SPREAD = 0.4  # standard deviation of the entries of GloVe's vectors of frequent words
+SPREAD = 1.0  # standard deviation of the entries of SGB's random embeddings
 
 
 class UntreatedMeans(nn.Module):
@@ -264,14 +264,14 @@ def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
 
 
 def principal_components(vectors: Tensor, width: int) -> Tensor:
-    """The leading principal components of rows, scaled to GloVe's spread: [k, d] -> float32 [k, width].
+    """The leading principal components of rows, scaled to the spread of random embeddings: [k, d] -> float32 [k, width].
 
     There are at most min(k, d) components; columns beyond them are zeros.
     """
     centred = vectors.double() - vectors.double().mean(dim=0)
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)
     components = (u * s)[:, :width]
-    components = components * (GLOVE_SPREAD / components.square().mean().sqrt().clamp(min=1e-12))
+    components = components * (SPREAD / components.square().mean().sqrt().clamp(min=1e-12))
     return nn.functional.pad(components, (0, width - components.shape[1])).float()
 
 
