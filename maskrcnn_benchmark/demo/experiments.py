@@ -139,8 +139,11 @@ def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterabl
 
 
 def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "test") -> Step:
-    """Train one relation model, and test it on a split; or test one that is there. Baselines get what is not RelCLIP's
-    own: word embeddings from the same text tower, and under distant supervision the candidates that CLIP has weighed."""
+    """Train one relation model, and test it on a split; or test one that is there.
+
+    Baselines get what is not RelCLIP's own: word embeddings from the same text tower, and under distant supervision the
+    candidates that CLIP has weighed.
+    """
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"

@@ -264,7 +264,7 @@ def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
 
 
 def principal_components(vectors: Tensor, width: int) -> Tensor:
-    """The leading principal components of rows, scaled to the spread of random embeddings: [k, d] -> float32 [k, width].
+    """The leading principal components of rows, as spread as random embeddings are: [k, d] -> float32 [k, width].
 
     There are at most min(k, d) components; columns beyond them are zeros.
     """
