@@ -4,6 +4,7 @@ import pytest
 import torch
 from support import HEAD, boxlist, parity_config
 
+import maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip  # noqa: F401  its keys in the configuration
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.utils.errors import InputError
 
