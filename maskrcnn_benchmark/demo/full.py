@@ -54,7 +54,7 @@ TRIAL_LENGTH = ("SOLVER.MAX_ITER", 250, "SOLVER.STEPS", (160, 215))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
-FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 400)  # of some hundred and forty trainings
+FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 400)  # over a hundred trainings take room
 WITHOUT_IMAGES = image_tower(0.0)
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
