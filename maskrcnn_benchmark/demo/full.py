@@ -50,7 +50,7 @@ VCTREE_CONTEXT = (HEAD + "RELCLIP.CONTEXT", "vctree")  # RelCLIP-VCTree: RelCLIP
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
 LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
-TRIAL_LENGTH = ("SOLVER.MAX_ITER", 250, "SOLVER.STEPS", (160, 215))
+TRIAL_LENGTH = ("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
@@ -60,6 +60,7 @@ WITHOUT_IMAGES = image_tower(0.0)
 ABLATIONS = {
     "no_rcl": (HEAD + "RELCLIP.USE_RCL", False),
     "no_alignment": (HEAD + "RELCLIP.USE_ALIGNMENT", False, HEAD + "RELCLIP.USE_RCL", False),
+    "no_substitution": (HEAD + "RELCLIP.SUBSTITUTION_RATE", 0.0),
 }
 CRITERIA = ("R@50", "mR@50", "zR@50")
 
@@ -105,19 +106,19 @@ def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Exper
     """
     motifs, relclip, distant = chosen["Motifs", "full"], chosen["RelCLIP", "full"], chosen["RelCLIP", "distant"]
     found = [
-        replace(relclip, text="untrained"),
-        replace(relclip, text=RANDOM, options=relclip.options + WITHOUT_IMAGES),  # random vectors have no image tower
-        replace(motifs, text=RANDOM),
-        replace(motifs, bias=not motifs.bias),
-        replace(relclip, bias=not relclip.bias),
-        replace(distant, text="control"),  # where CLIP counts most
-    ]
-    found += [
         replace(model, options=model.options + WITHOUT_IMAGES, variant="no_image_tower", trained=model.name)
         for model in (relclip, distant)
     ]
     found += [replace(relclip, options=relclip.options + options, variant=name) for name, options in ABLATIONS.items()]
-    found += [replace(model, task=task) for model in (motifs, relclip) for task in ("sgcls", "sgdet")]
+    found += [replace(model, task=task) for task in ("sgdet", "sgcls") for model in (motifs, relclip)]
+    found += [
+        replace(relclip, text="untrained"),
+        replace(distant, text="control"),  # where CLIP counts most
+        replace(relclip, bias=not relclip.bias),
+        replace(motifs, bias=not motifs.bias),
+        replace(relclip, text=RANDOM, options=relclip.options + WITHOUT_IMAGES),  # random vectors have no image tower
+        replace(motifs, text=RANDOM),
+    ]
     return found
 
 

@@ -84,6 +84,7 @@ def config(tiny_clip, cache_dir):
             RELCLIP + "TEXT_ENCODER.NAME": str(tiny_clip),
             RELCLIP + "CACHE_DIR": str(cache_dir),
             RELCLIP + "PROJECTION_DIM": 12,
+            RELCLIP + "SUBSTITUTION_RATE": 0.0,  # random; test_substitution.py is about it
             **{RELCLIP + key: value for key, value in relclip.items()},
         }
         return parity_config(task, predictor, [x for pair in options.items() for x in pair] + list(host))

@@ -43,6 +43,11 @@ def relclip_node() -> CfgNode:
     # phrases only: in training, the bias of a pair of classes leaves out what was counted of this very pair.
     node.BIAS_LEAVE_OUT = True
 
+    # In training, the share of objects that go by the name of another class. Classes must be given (PredCls); 0: none.
+    node.SUBSTITUTION_RATE = 0.2
+    # It is drawn among all classes, one at a cosine distance of SUBSTITUTION_WIDTH 1/e as often as one at no distance.
+    node.SUBSTITUTION_WIDTH = 0.2
+
     # In evaluation, weight of what CLIP's image tower says of the part of the image that shows a pair; 0: it is not
     # asked. It is the image tower of TEXT_ENCODER, which then has to be there (no BANK_FILE).
     node.IMAGE_WEIGHT = 0.0

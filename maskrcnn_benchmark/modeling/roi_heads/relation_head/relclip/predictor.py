@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import to_onehot
 from maskrcnn_benchmark.utils.comm import is_main_process
 
 from .alignment import PairProjection, at_least_single, fused_linear, group_similarity
@@ -30,6 +31,7 @@ from .pair_images import FITS, PairImages
 from .phrase_bank import bank_from_config, class_table, encoder_spec, predicate_similarity
 from .phrases import LEVELS
 from .prior import PhrasePrior, class_similarity
+from .substitution import ClassSubstitution
 
 log = logging.getLogger("maskrcnn_benchmark")
 NEVER = -1e4  # a logit that takes no part in a softmax, in half precision too
@@ -78,10 +80,15 @@ class RelCLIPPredictor(PairEncoder):
         self.log_period, self.steps = node.LOG_PERIOD, 0
         self.last_metrics: Dict[str, Tensor] = {}
         tables: Dict[str, Tensor] = {}
-        if self.levels or (self.use_bias and node.BIAS == "phrases" and node.BIAS_WIDTH > 0):
+        substitutes = head.USE_GT_OBJECT_LABEL and node.SUBSTITUTION_RATE > 0  # only names that are given can be others
+        if self.levels or substitutes or (self.use_bias and node.BIAS == "phrases" and node.BIAS_WIDTH > 0):
             tables = self._load_phrases(node, obj_classes[1:], rel_classes[1:], torch.device(config.MODEL.DEVICE))
         if self.projects:
             self._build_alignment(node, statistics, tables)
+        self.substitution: Optional[ClassSubstitution] = None
+        if substitutes:
+            similarity = [class_similarity(tables[level], node.SUBSTITUTION_WIDTH) for level in ("sp", "po")]
+            self.substitution = ClassSubstitution((similarity[0] + similarity[1]) / 2, node.SUBSTITUTION_RATE)
         self.images: Optional[Tensor] = None
         if self.image_weight > 0:
             encoder = load_image_encoder(encoder_spec(node), torch.device(config.MODEL.DEVICE))
@@ -185,7 +192,10 @@ class RelCLIPPredictor(PairEncoder):
             per image [n_i, O]; per image [m_i, R], or in evaluation with TEST_PREDICATES [m_i, 1 + their number];
             losses by name: loss_rcl_<level>, and the tree's of vctree.
         """
-        pairs = self.encode_pairs(proposals, rel_pair_idxs, roi_features, union_features, logger)
+        named = proposals
+        if self.training and self.substitution is not None:
+            named = self.substitution(proposals)
+        pairs = self.encode_pairs(named, rel_pair_idxs, roi_features, union_features, logger)
         truth = None
         if self.training:
             assert rel_labels is not None
@@ -196,8 +206,12 @@ class RelCLIPPredictor(PairEncoder):
         if self.training and pairs.tree_scores is not None:
             assert rel_binarys is not None
             losses["binary_loss"] = tree_loss(pairs.tree_scores, rel_binarys)
+        object_logits = pairs.object_logits
+        # The host compares them with the labels that it has. (vtranse guesses, the others hand the names back.)
+        if named is not proposals and self.context != "vtranse":
+            object_logits = to_onehot(torch.cat([p.get_field("labels") for p in proposals]).long(), self.num_obj_cls)
         num_objs, num_rels = [len(p) for p in proposals], [len(p) for p in rel_pair_idxs]
-        return pairs.object_logits.split(num_objs), logits.split(num_rels), losses
+        return object_logits.split(num_objs), logits.split(num_rels), losses
 
     def score_pairs(self, pairs: Pairs, truth: Optional[Truth]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Logits [N, R] of the predicates of all pairs, and the contrastive losses where the truth is given."""
@@ -386,6 +400,11 @@ def check_node(node: Any, use_bias: bool) -> None:
         raise RelCLIPError(
             f"{KEY}.IMAGE_WEIGHT is {node.IMAGE_WEIGHT}, IMAGE_PAIRS {node.IMAGE_PAIRS}, IMAGE_MARGIN "
             f"{node.IMAGE_MARGIN}; the weight can be 0 or more, the pairs 1 or more, the margin 0 to 10."
+        )
+    if not 0 <= node.SUBSTITUTION_RATE < 1 or not 0 < node.SUBSTITUTION_WIDTH < math.inf:
+        raise RelCLIPError(
+            f"{KEY}.SUBSTITUTION_RATE is {node.SUBSTITUTION_RATE}, SUBSTITUTION_WIDTH {node.SUBSTITUTION_WIDTH}; the "
+            f"rate can be 0 to below 1, the width more than 0."
         )
     if node.IMAGE_WEIGHT > 0 and node.BANK_FILE:
         raise RelCLIPError(
