@@ -15,5 +15,14 @@ class BoxList:
     def has_field(self, field):
         return field in self.extra_fields
 
+    def fields(self):
+        return list(self.extra_fields)
+
+    def copy_with_fields(self, fields, skip_missing=False):
+        copied = BoxList(self.bbox, self.size, self.mode)
+        for field in fields:
+            copied.add_field(field, self.get_field(field), field in self.triplet_extra_fields)
+        return copied
+
     def __len__(self):
         return self.bbox.shape[0]
