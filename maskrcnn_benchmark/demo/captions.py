@@ -26,6 +26,7 @@ PARTS = (
     "a picture of {a_subject} {predicate} something",
     "a picture of something {predicate} {a_object}",
 )
+MARGIN = 0.08  # around a pair, as a share of its width and height
 WEB_FLATNESS = 0.5  # captions cover rare things better than annotated pictures do (`World.fact`)
 
 
@@ -65,7 +66,7 @@ class CaptionedPictures:
         ]
 
 
-def crop_pair(image: Image.Image, relation: Relation, size: int, margin: float = 0.08) -> Image.Image:
+def crop_pair(image: Image.Image, relation: Relation, size: int, margin: float = MARGIN) -> Image.Image:
     """The smallest box around both things, somewhat enlarged, as a square of `size` pixels (proportions not kept)."""
     a, b = relation.subject.box, relation.object.box
     x0, y0, x1, y1 = min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

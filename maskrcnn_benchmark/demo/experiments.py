@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskrcnn_benchmark.demo.captions import MARGIN
 from maskrcnn_benchmark.demo.pipeline import Step
 from maskrcnn_benchmark.utils.files import atomic_write
 
@@ -91,12 +92,19 @@ def evaluation(folder: Path, split: str = "test") -> Path:
     return folder / "inference" / DATA_SETS[split] / "evaluation.json"
 
 
-def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterable[str] = ("pretrained",)) -> list[Step]:
+def world_steps(
+    root: Path,
+    seed: int,
+    images: Mapping[str, int],
+    texts: Iterable[str] = ("pretrained",),
+    clip_options: tuple = (),
+) -> list[Step]:
     """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighed by CLIP.
 
     Args:
         images: how many a split has, where not the default.
         texts: which of `CLIPS` and `RANDOM` experiments use.
+        clip_options: of tools/train_small_clip.py, for every CLIP; those of `CLIPS` come after them.
     """
     data, noisy = root / "data", root / "candidates"
     h5 = data / "vg" / H5
@@ -120,8 +128,9 @@ def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterabl
             )  # fmt: skip
         else:
             step = _tool(
-                root, f"text-{name}", "train_small_clip.py", path, (), "--output", path, "--seed", seed, *CLIPS[name]
-            )
+                root, f"text-{name}", "train_small_clip.py", path, (), "--output", path, "--seed", seed,
+                *clip_options, *CLIPS[name],
+            )  # fmt: skip
         steps.append(step)
     steps += [
         _tool(
@@ -131,7 +140,8 @@ def world_steps(root: Path, seed: int, images: Mapping[str, int], texts: Iterabl
         _tool(
             root, "distant-weights", "distant_clip_weights.py", root / "distant" / "vg" / H5,
             ("distant-labels", "text-pretrained"), "--h5", noisy / "vg" / H5, "--human", h5,
-            "--clip", text_file(root, "pretrained"), "--cache-dir", root / "cache", "--fit", "stretch",
+            "--clip", text_file(root, "pretrained"), "--cache-dir", root / "cache",
+            "--fit", "stretch", "--margin", MARGIN,
             "--output", root / "distant" / "vg" / H5, "--link",
         ),
     ]  # fmt: skip

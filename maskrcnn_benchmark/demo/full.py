@@ -33,10 +33,10 @@ _USUAL = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.00
 _SLOWER = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))  # SGB's rate for it is a tenth
 _UNBIASED = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
 _OF_RELCLIP = (
-    (True, 0.003, {"half-images": image_tower(0.5)}),
-    (True, 0.003, {"images": image_tower(1.0)}),
-    (True, 0.003, {"triplets": TRIPLETS, "half-images": image_tower(0.5)}),
-    (True, 0.003, {"triplets": TRIPLETS, "images": image_tower(1.0)}),
+    (True, 0.003, {"images1": image_tower(1.0)}),
+    (True, 0.003, {"images1.5": image_tower(1.5)}),
+    (True, 0.003, {"triplets": TRIPLETS, "images1": image_tower(1.0)}),
+    (True, 0.003, {"triplets": TRIPLETS, "images1.5": image_tower(1.5)}),
 )
 # model in the report -> predictor, what is tried
 MODELS = {
@@ -49,6 +49,7 @@ MODELS = {
 VCTREE_CONTEXT = (HEAD + "RELCLIP.CONTEXT", "vctree")  # RelCLIP-VCTree: RelCLIP with this and what was chosen for it
 SUPERVISIONS = ("full", "distant")
 TEXTS = (*CLIPS, RANDOM)
+CLIP_LENGTH = ("--steps", 2000)  # twice the short demo's: what CLIP knows decides what it can bring in
 LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
 TRIAL_LENGTH = ("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
 # SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
@@ -129,7 +130,9 @@ def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
         inherited: see `pipeline.run_steps`.
     """
     roots = {seed: output / f"seed-{seed}" for seed in seeds}
-    worlds = [_of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, IMAGES, TEXTS)]
+    worlds = [
+        _of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, IMAGES, TEXTS, CLIP_LENGTH)
+    ]
     chosen = choose_settings(roots[seeds[0]], seeds[0], worlds, inherited)
     for supervision in SUPERVISIONS:
         relclip = chosen["RelCLIP", supervision]

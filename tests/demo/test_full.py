@@ -8,6 +8,7 @@ import pytest
 from support import config_of
 
 from maskrcnn_benchmark.demo import full
+from maskrcnn_benchmark.demo.captions import MARGIN
 from maskrcnn_benchmark.demo.experiments import evaluation, relation_step
 
 
@@ -53,7 +54,8 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
         assert (head.WORD_EMBEDDING == "random") == random and head.RELCLIP.BANK_FILE.endswith(".npz") == random
         if experiment.model == "RelCLIP":
             without = random or experiment.variant == "no_image_tower"
-            assert (0.0 if without else 1.0) == head.RELCLIP.IMAGE_WEIGHT
+            assert (0.0 if without else 1.5) == head.RELCLIP.IMAGE_WEIGHT
+            assert (head.RELCLIP.IMAGE_FIT, head.RELCLIP.IMAGE_MARGIN) == ("stretch", MARGIN)  # the CLIPs' pictures
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
@@ -97,4 +99,4 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
     assert len(chosen) == 12
-    assert all(name.endswith("images") if "RelCLIP" in key else "nobias" in name for key, name in chosen.items())
+    assert all(name.endswith("images1") if "RelCLIP" in key else "nobias" in name for key, name in chosen.items())
