@@ -65,7 +65,8 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str =
 
     Args:
         show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
-            plots, and the first two in pictures. Of those named, the first two stand in the pictures.
+            plots, and of these the first two in pictures, or the first and the table's reference. Of those named, the
+            first two stand in the pictures.
         origin: a line below the title, of where the numbers come from.
 
     Raises:
@@ -97,7 +98,7 @@ def _section(table: Table, show: Sequence[str]) -> str:
         if not chosen:
             continue
         if len(chosen) > len(pictured) and len(pictured) < 2:
-            pictured = chosen[:2]
+            pictured = _pictured(chosen, "" if show else table.reference)
         for heading, plot in (
             (f"Recall@50 of each predicate, {supervision} labels", predicate_plot(table, chosen)),
             (f"Learning curves, {supervision} labels", curve_plot(table, chosen)),
@@ -115,6 +116,12 @@ def _chosen(settings: Sequence[Setting], show: Sequence[str]) -> list[Setting]:
     if not show:
         return list(settings[:PLOTTED])
     return [setting for name in show for setting in settings if name in (setting.name, setting.model)]
+
+
+def _pictured(settings: Sequence[Setting], reference: str) -> list[Setting]:
+    """The first setting, and the reference where it is among them, else the second."""
+    second = [setting for setting in settings[1:] if reference in (setting.name, setting.model)] or settings[1:]
+    return [settings[0], *second[:1]]
 
 
 def _embedded(svg: str, description: str) -> str:

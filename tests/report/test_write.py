@@ -179,6 +179,23 @@ def test_pictures_show_two_models_beside_the_annotation(written):
     assert texts.count("A") == texts.count("B") == 3 * (1 + 2)
 
 
+@pytest.mark.parametrize(
+    "reference, show, expected",
+    [
+        ("", (), ["Motifs", "VCTree"]),
+        ("RelCLIP", (), ["Motifs", "RelCLIP"]),
+        ("Motifs", (), ["Motifs", "VCTree"]),
+        ("RelCLIP", ("VCTree", "Motifs"), ["VCTree", "Motifs"]),
+    ],
+)
+def test_the_reference_stands_in_the_pictures_where_nothing_else_is_asked_for(tmp_path, reference, show, expected):
+    image = write_image(tmp_path)
+    models = ("Motifs", "VCTree", "RelCLIP")
+    folders = [write_run(tmp_path / model, image=image, labels={"model": model}) for model in models]
+    text = page(compare([read_run(folder) for folder in folders], reference=reference), show, "Three")
+    assert re.findall(r'<b class="badge">[AB]</b>(\w+)', text)[:2] == expected
+
+
 def test_models_to_show_can_be_chosen(runs):
     text = page(compare(runs[2:]), ["RelCLIP"], "One")
     shown = Page(text)
