@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Setting:
     """A row: the runs that differ in nothing but their seeds.
 
     Attributes:
-        variant: the settings in which it differs from others of the same labels, `""` where the labels are enough.
+        variant: the settings in which it differs from most others of the same labels, `""` where it differs in none.
         runs: by seed.
     """
 
@@ -232,13 +233,18 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def _variants(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """What tells groups of the same labels apart: the settings in which they differ, or their folders."""
+    """What tells groups of the same labels apart: the settings in which one differs from most, or their folders."""
     identities = [_identity(group[0]) for group in groups]
-    keys = sorted(set().union(*identities))
-    differing = [key for key in keys if len({repr(identity.get(key)) for identity in identities}) > 1]
-    if len(differing) > _MOST_DIFFERENCES:
+    names: list[list[str]] = [[] for _ in groups]
+    for key in sorted(set().union(*identities)):
+        values = [repr(identity.get(key)) for identity in identities]
+        ((usual, number),) = Counter(values).most_common(1)
+        for name, identity, value in zip(names, identities, values, strict=True):
+            if value != usual or number <= len(groups) / 2:
+                name.append(f"{key.rsplit('.', 1)[-1]} {identity.get(key)}")
+    if max(map(len, names)) > _MOST_DIFFERENCES:
         return [group[0].folder.name for group in groups]
-    return [", ".join(f"{key.rsplit('.', 1)[-1]} {identity.get(key)}" for key in differing) for identity in identities]
+    return [", ".join(name) for name in names]
 
 
 def _check_distinct_seeds(runs: Sequence[Run]) -> None:

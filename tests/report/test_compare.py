@@ -66,6 +66,24 @@ def test_other_settings_are_other_rows_with_the_difference_in_their_names(make):
     ]
 
 
+def test_ablations_are_named_by_what_most_rows_do_not_have(make):
+    without = {
+        "no_rcl": {"USE_RCL": False},
+        "no_alignment": {"USE_RCL": False, "USE_ALIGNMENT": False},
+        "wide": {"BIAS_WIDTH": 0.5},
+        "images": {"IMAGE_WEIGHT": 1.5},
+        "most": {},
+    }
+    runs = [
+        make(name, predictor="RelCLIPPredictor", options={HEAD + "RELCLIP." + key: v for key, v in options.items()})
+        for name, options in without.items()
+    ]
+    (table,) = compare(runs)
+    assert [setting.variant for setting in table.settings] == [
+        "USE_RCL False", "USE_ALIGNMENT False, USE_RCL False", "BIAS_WIDTH 0.5", "IMAGE_WEIGHT 1.5", ""
+    ]  # fmt: skip
+
+
 def test_many_differences_are_told_by_the_folders(make):
     other = {"SOLVER.BASE_LR": 0.5, "SOLVER.MAX_ITER": 7, "SOLVER.GAMMA": 0.2, "SOLVER.WARMUP_ITERS": 3}
     (table,) = compare([make("short"), make("long", options=other)])
