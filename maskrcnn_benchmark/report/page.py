@@ -24,15 +24,16 @@ p { margin: 4px 0 10px; max-width: 900px; }
 .note, nav { color: var(--soft); font-size: 13.5px; }
 nav a { margin-right: 16px; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: 4px 6px; text-align: right; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: 4px 5px; text-align: right; }
 th { font-weight: 600; }
 thead tr:last-child th { border-bottom: 1.5px solid #1d2129; }
 th.group { text-align: center; border-bottom: 1px solid var(--line); }
 tbody tr { border-bottom: 1px solid var(--line); }
 tbody tr.start { border-top: 2px solid #8a929e; }
 td.label, th.label { text-align: left; }
-td.first, th.first { padding-left: 16px; }
+td:first-child { white-space: normal; min-width: 150px; }
+td.first, th.first { padding-left: 12px; }
 td.best { font-weight: 700; color: var(--accent); }
 .plot { display: block; max-width: 100%; margin: 4px 0 10px; }
 .store { position: absolute; width: 0; height: 0; }
