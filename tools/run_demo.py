@@ -1,6 +1,6 @@
 """Run the main job from end to end on drawn data: data, small CLIP, detector, distant labels, relation models, report.
 
-    python tools/run_demo.py                      # into output/demo, 8 to 11 minutes on two cores
+    python tools/run_demo.py                      # into output/demo, 7 to 11 minutes on two cores
     python tools/run_demo.py --seed 1 --output output/demo-1
     python tools/run_demo.py --full               # into output/demo-full: all models, ablations, three seeds; hours
 

@@ -115,7 +115,7 @@ def compare(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "
     """Put runs into one table per task.
 
     Runs whose labels and settings agree are one row. Where labels agree and settings do not, the rows are named by the
-    settings in which they differ.
+    settings in which they differ from most.
 
     Args:
         data_per_seed: every seed has a test set of its own. Then the runs of a seed must share it, and every row must
@@ -136,6 +136,11 @@ def compare(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "
     tables = [_table(task, chosen, data_per_seed, reference) for task, chosen in by_task.items() if chosen]
     check_names(tables, [reference] if reference else [])
     return tables
+
+
+def called(settings: Iterable[Setting], name: str) -> list[Setting]:
+    """The rows of a name or of a model of this name, those first whose whole name it is."""
+    return sorted((s for s in settings if name in (s.name, s.model)), key=lambda s: s.name != name)
 
 
 def check_names(tables: Sequence[Table], names: Sequence[str]) -> None:

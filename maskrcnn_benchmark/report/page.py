@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from .compare import Setting, Table, check_names
+from .compare import Setting, Table, called, check_names
 from .graphs import graph_rows
 from .plots import curve_plot, predicate_plot
 from .tables import LABELS, Cells, all_cells, conditions
@@ -116,12 +116,12 @@ def _section(table: Table, show: Sequence[str]) -> str:
 def _chosen(settings: Sequence[Setting], show: Sequence[str]) -> list[Setting]:
     if not show:
         return list(settings[:PLOTTED])
-    return [setting for name in show for setting in settings if name in (setting.name, setting.model)]
+    return [setting for name in show for setting in called(settings, name)]
 
 
 def _pictured(settings: Sequence[Setting], reference: str) -> list[Setting]:
     """The first setting, and the reference where it is among them, else the second."""
-    second = [setting for setting in settings[1:] if reference in (setting.name, setting.model)] or settings[1:]
+    second = called(settings[1:], reference) or settings[1:]
     return [settings[0], *second[:1]]
 
 

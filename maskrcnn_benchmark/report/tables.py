@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .compare import Setting, Statistic, Table, statistic
+from .compare import Setting, Statistic, Table, called, statistic
 from .runs import KIND_METRICS, TOP_K
 
 NOTHING = "–"
@@ -87,7 +87,7 @@ def _differences(table: Table) -> Cells | None:
     rows = []
     for setting in table.settings:
         same = [other for other in table.settings if other.supervision == setting.supervision]
-        chosen = next((other for other in same if table.reference in (other.model, other.name)), setting)
+        chosen = next(iter(called(same, table.reference)), setting)
         if chosen is setting:
             continue
         ours, theirs = ({run.seed: run for run in each.runs} for each in (chosen, setting))
