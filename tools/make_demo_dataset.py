@@ -7,7 +7,9 @@ Every other tool reads it with DATASETS.DATA_DIR output/demo/data; docs/demo.md 
 
 import argparse
 
-from maskrcnn_benchmark.demo.dataset import DatasetSettings, make_dataset
+import checkout  # noqa: F401
+
+from demo.dataset import DatasetSettings, make_dataset
 from maskrcnn_benchmark.utils import cli
 
 

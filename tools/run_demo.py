@@ -13,9 +13,11 @@ import signal
 import time
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.experiments import SHORT, SHORT_IMAGES, relation_step, world_steps, write_labels
-from maskrcnn_benchmark.demo.full import run_full
-from maskrcnn_benchmark.demo.pipeline import claimed, run_steps
+import checkout  # noqa: F401
+
+from demo.experiments import SHORT, SHORT_IMAGES, relation_step, world_steps, write_labels
+from demo.full import run_full
+from demo.pipeline import claimed, run_steps
 from maskrcnn_benchmark.report import Table, markdown, read_run, write_report
 from maskrcnn_benchmark.utils.cli import run
 

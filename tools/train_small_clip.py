@@ -11,11 +11,12 @@ import argparse
 import logging
 import sys
 
+import checkout  # noqa: F401
 import torch
 
-from maskrcnn_benchmark.demo.captions import captioned_pictures
-from maskrcnn_benchmark.demo.dataset import DatasetSettings
-from maskrcnn_benchmark.demo.small_clip import ClipSettings, new_clip, train_clip
+from demo.captions import captioned_pictures
+from demo.dataset import DatasetSettings
+from demo.small_clip import ClipSettings, new_clip, train_clip
 from maskrcnn_benchmark.utils import cli
 from maskrcnn_benchmark.utils.files import atomic_write
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support import open_vg
 
-from maskrcnn_benchmark.demo import dataset as module
-from maskrcnn_benchmark.demo.dataset import DatasetSettings, is_made, make_dataset
+from demo import dataset as module
+from demo.dataset import DatasetSettings, is_made, make_dataset
 from maskrcnn_benchmark.utils.errors import InputError
 
 SMALL = DatasetSettings(seed=5, train=30, val=6, test=24, captions=300)

@@ -5,8 +5,8 @@ import random
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from maskrcnn_benchmark.demo.actions import ACTIONS, Action, is_possible
-from maskrcnn_benchmark.demo.vocabulary import OBJECTS, members
+from demo.actions import ACTIONS, Action, is_possible
+from demo.vocabulary import OBJECTS, members
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support import config_of
 
+from demo.actions import PREDICATES
+from demo.experiments import SHORT, evaluation, relation_step, world_steps, write_labels
+from demo.full import TEXTS
+from demo.vocabulary import OBJECT_NAMES
 from maskrcnn_benchmark.config.load import load_config
-from maskrcnn_benchmark.demo.actions import PREDICATES
-from maskrcnn_benchmark.demo.experiments import SHORT, evaluation, relation_step, world_steps, write_labels
-from maskrcnn_benchmark.demo.full import TEXTS
-from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
 
 ROOT = Path(__file__).parents[2]
 

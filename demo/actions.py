@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from maskrcnn_benchmark.demo.vocabulary import OBJECTS, members
+from demo.vocabulary import OBJECTS, members
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn_benchmark.demo.captions import (
+from demo.actions import PREDICATES
+from demo.captions import (
     PARTS,
     SENTENCES,
     caption,
@@ -16,9 +17,11 @@ from maskrcnn_benchmark.demo.captions import (
     web_captions,
     with_article,
 )
-from maskrcnn_benchmark.demo.scenes import Relation, SceneSettings, make_scene
-from maskrcnn_benchmark.demo.things import make_thing
-from maskrcnn_benchmark.demo.world import World
+from demo.scenes import Relation, SceneSettings, make_scene
+from demo.things import make_thing
+from demo.vocabulary import OBJECT_NAMES
+from demo.world import World
+from maskrcnn_benchmark.distant.captions import CaptionParser
 from maskrcnn_benchmark.distant.knowledge_base import count_triplets
 
 
@@ -92,3 +95,11 @@ def test_the_knowledge_base_is_true_of_the_words_and_mostly_false_of_the_picture
 def test_sentences_of_the_web_hold_their_triplets(world):
     for (subject, predicate, object_), sentence in web_captions(world, 0, 50):
         assert subject in sentence and f" {predicate} " in sentence and sentence.endswith(object_)
+
+
+def test_every_caption_of_the_drawn_world_gives_its_triplet():
+    parser = CaptionParser(OBJECT_NAMES, PREDICATES)
+    wrong = [
+        (said, sentence) for said, sentence in web_captions(World(0), 0, 1500) if parser.triplets(sentence) != [said]
+    ]
+    assert not wrong

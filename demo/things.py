@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from maskrcnn_benchmark.demo.vocabulary import OBJECTS, ObjectClass
+from demo.vocabulary import OBJECTS, ObjectClass
 
 _SKINS = ((240, 200, 170), (150, 100, 70), (200, 150, 110), (90, 60, 45))
 _HAIR = ((40, 30, 25), (110, 70, 30), (220, 180, 90), (150, 150, 150))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from maskrcnn_benchmark.demo.pipeline import Step, claimed, run_steps
+from demo.pipeline import Step, claimed, run_steps
 from maskrcnn_benchmark.utils.errors import InputError
 
 

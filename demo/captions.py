@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from maskrcnn_benchmark.demo.drawing import draw_scene
-from maskrcnn_benchmark.demo.scenes import Relation, SceneSettings, make_scene
-from maskrcnn_benchmark.demo.world import World
+from demo.drawing import draw_scene
+from demo.scenes import Relation, SceneSettings, make_scene
+from demo.world import World
 
 # Sentences about a whole relation, and about one of its sides; "something" stands for what the caption leaves open.
 SENTENCES = (

@@ -17,9 +17,9 @@ from clip.simple_tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrcnn_benchmark.demo.actions import PREDICATES
-from maskrcnn_benchmark.demo.captions import PARTS, SENTENCES, CaptionedPictures
-from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
+from demo.actions import PREDICATES
+from demo.captions import PARTS, SENTENCES, CaptionedPictures
+from demo.vocabulary import OBJECT_NAMES
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import normalise_pictures
 
 CONTEXT_LENGTH = 77  # of `clip.tokenize`

@@ -10,8 +10,8 @@ class ObjectClass:
     Several names may look alike (man, guy, person): VG's annotators name the same thing in many ways too.
 
     Attributes:
-        group: what the grammar of the world calls it (`maskrcnn_benchmark.demo.world.ACTIONS`).
-        shape: key of `maskrcnn_benchmark.demo.shapes.SHAPES`.
+        group: what the grammar of the world calls it (`demo.world.ACTIONS`).
+        shape: key of `demo.shapes.SHAPES`.
         colour: mean RGB.
         width, height: mean size in the units of a scene, in which a man is 40 high.
         commonness: relative frequency within its group.

@@ -5,12 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from maskrcnn_benchmark.demo.actions import ACTIONS
-from maskrcnn_benchmark.demo.drawing import MARKS, draw_scene
-from maskrcnn_benchmark.demo.placements import PLACEMENTS, Placing
-from maskrcnn_benchmark.demo.scenes import SceneSettings, make_scene
-from maskrcnn_benchmark.demo.things import make_thing
-from maskrcnn_benchmark.demo.world import World
+from demo.actions import ACTIONS
+from demo.drawing import MARKS, draw_scene
+from demo.placements import PLACEMENTS, Placing
+from demo.scenes import SceneSettings, make_scene
+from demo.things import make_thing
+from demo.world import World
 
 
 @pytest.fixture(scope="module")

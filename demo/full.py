@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.experiments import (
+from demo.experiments import (
     CLIPS,
     HEAD,
     RANDOM,
@@ -23,7 +23,7 @@ from maskrcnn_benchmark.demo.experiments import (
     world_steps,
     write_labels,
 )
-from maskrcnn_benchmark.demo.pipeline import Step, run_steps
+from demo.pipeline import Step, run_steps
 from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 

@@ -10,10 +10,10 @@ import torch
 from clip.model import build_model
 from torch.nn import functional
 
-from maskrcnn_benchmark.demo.actions import PREDICATES
-from maskrcnn_benchmark.demo.captions import captioned_pictures
-from maskrcnn_benchmark.demo.scenes import SceneSettings
-from maskrcnn_benchmark.demo.small_clip import (
+from demo.actions import PREDICATES
+from demo.captions import captioned_pictures
+from demo.scenes import SceneSettings
+from demo.small_clip import (
     ClipSettings,
     CompactTokens,
     contrastive_loss,
@@ -23,7 +23,7 @@ from maskrcnn_benchmark.demo.small_clip import (
     tokenize,
     train_clip,
 )
-from maskrcnn_benchmark.demo.world import World
+from demo.world import World
 
 TINY = ClipSettings(
     width=8,

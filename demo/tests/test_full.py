@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from support import config_of
 
-from maskrcnn_benchmark.demo import full
-from maskrcnn_benchmark.demo.captions import MARGIN
-from maskrcnn_benchmark.demo.experiments import evaluation, relation_step
+from demo import full
+from demo.captions import MARGIN
+from demo.experiments import evaluation, relation_step
 
 
 def test_every_model_has_the_same_number_of_trials():

@@ -4,11 +4,11 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from maskrcnn_benchmark.demo.actions import ACTIONS
-from maskrcnn_benchmark.demo.placements import PLACEMENTS, Placing
-from maskrcnn_benchmark.demo.things import Thing, make_thing
-from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES
-from maskrcnn_benchmark.demo.world import Fact, World
+from demo.actions import ACTIONS
+from demo.placements import PLACEMENTS, Placing
+from demo.things import Thing, make_thing
+from demo.vocabulary import OBJECT_NAMES
+from demo.world import Fact, World
 
 _POSES = {"stand": "stand", "sit": "sit", "lie": "lie", "walk": "walk", "wade": "walk", "ride": "ride", "back": "sit"}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from maskrcnn_benchmark.demo.scenes import Mark, Scene
-from maskrcnn_benchmark.demo.shapes import SHAPES
-from maskrcnn_benchmark.demo.things import Thing
+from demo.scenes import Mark, Scene
+from demo.shapes import SHAPES
+from demo.things import Thing
 
 SUPERSAMPLING = 3  # drawn so many times larger, then reduced: smooth edges
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from maskrcnn_benchmark.demo.things import Thing
+from demo.things import Thing
 
 
 @dataclass

@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn_benchmark.demo import actions, captions, drawing, placements, scenes, shapes, things, vocabulary, world
-from maskrcnn_benchmark.demo.actions import PREDICATES
-from maskrcnn_benchmark.demo.scenes import Scene, SceneSettings
-from maskrcnn_benchmark.demo.things import Thing
-from maskrcnn_benchmark.demo.vocabulary import ATTRIBUTE_NAMES, COLOURS, OBJECT_NAMES
-from maskrcnn_benchmark.demo.world import World, WorldSettings
+from demo import actions, captions, drawing, placements, scenes, shapes, things, vocabulary, world
+from demo.actions import PREDICATES
+from demo.scenes import Scene, SceneSettings
+from demo.things import Thing
+from demo.vocabulary import ATTRIBUTE_NAMES, COLOURS, OBJECT_NAMES
+from demo.world import World, WorldSettings
 from maskrcnn_benchmark.distant.knowledge_base import count_triplets
 from maskrcnn_benchmark.utils.errors import InputError
 

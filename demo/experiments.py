@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrcnn_benchmark.demo.captions import MARGIN
-from maskrcnn_benchmark.demo.pipeline import Step
+from demo.captions import MARGIN
+from demo.pipeline import Step
 from maskrcnn_benchmark.utils.files import atomic_write
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 HEAD = "MODEL.ROI_RELATION_HEAD."
 CLIP_NODE = HEAD + "RELCLIP.TEXT_ENCODER.NAME"
 DATA_SETS = {split: f"VG_stanford_filtered_with_attribute_{split}" for split in ("val", "test")}

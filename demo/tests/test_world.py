@@ -3,17 +3,17 @@
 import json
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from support import PARITY
 
-from maskrcnn_benchmark.demo.actions import ACTIONS, PREDICATES, is_possible
-from maskrcnn_benchmark.demo.placements import PLACEMENTS
-from maskrcnn_benchmark.demo.shapes import SHAPES
-from maskrcnn_benchmark.demo.vocabulary import OBJECT_NAMES, OBJECTS, members
-from maskrcnn_benchmark.demo.world import World
+from demo.actions import ACTIONS, PREDICATES, is_possible
+from demo.placements import PLACEMENTS
+from demo.shapes import SHAPES
+from demo.vocabulary import OBJECT_NAMES, OBJECTS, members
+from demo.world import World
 
-VG150 = json.loads((Path(__file__).parents[1] / "data" / "vg150_names.json").read_text())
+VG150 = json.loads((PARITY.parent / "vg150_names.json").read_text())
 
 
 @pytest.fixture(scope="module")
