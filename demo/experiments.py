@@ -29,7 +29,7 @@ class Experiment:
         bias: the frequency bias.
         text: whose text tower gives phrases and word embeddings, a name of `CLIPS`; or `RANDOM`, that nothing does.
         options: further keys of the configuration.
-        variant: tells it from others of the same labels in the name of its folder.
+        variant: tells it from others with the same tags in the name of its folder.
         trained: name of the experiment whose model is tested with other options; "" where one is trained for it.
     """
 
@@ -176,11 +176,11 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
     )  # fmt: skip
 
 
-def write_labels(root: Path, seed: int, experiment: Experiment) -> Path:
+def write_tags(root: Path, seed: int, experiment: Experiment) -> Path:
     """Say in an experiment's folder what the report is to call it; the folder."""
     folder = root / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    labels = {
+    tags = {
         "model": experiment.model,
         "supervision": experiment.supervision,
         "seed": seed,
@@ -188,7 +188,7 @@ def write_labels(root: Path, seed: int, experiment: Experiment) -> Path:
         "text": "random vectors" if experiment.text == RANDOM else f"{experiment.text} CLIP",
     }
     with atomic_write(folder / "run.json") as path:
-        path.write_text(json.dumps(labels, indent=1))
+        path.write_text(json.dumps(tags, indent=1))
     return folder
 
 

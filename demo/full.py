@@ -21,7 +21,7 @@ from demo.experiments import (
     image_tower,
     relation_step,
     world_steps,
-    write_labels,
+    write_tags,
 )
 from demo.pipeline import Step, run_steps
 from maskrcnn_benchmark.report import Table, read_run, write_report
@@ -146,7 +146,7 @@ def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
         lengths = {"predcls": LENGTH, "sgcls": TASK_LENGTH, "sgdet": TASK_LENGTH}
         tested = [(seed, trained_for(experiment, lengths[experiment.task])) for experiment in stage for seed in seeds]
         run_steps([*worlds, *(_of_seed(seed, relation_step(roots[seed], seed, e)) for seed, e in tested)], inherited)
-        trained += [write_labels(roots[seed], seed, experiment) for seed, experiment in tested]
+        trained += [write_tags(roots[seed], seed, experiment) for seed, experiment in tested]
         runs = [read_run(folder) for folder in trained]
         tables = write_report(
             runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo", reference="RelCLIP"

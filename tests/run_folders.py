@@ -24,7 +24,7 @@ def write_run(
     task: str = "predcls",
     predictor: str = "MotifPredictor",
     options: dict | None = None,
-    labels: dict | None = None,
+    tags: dict | None = None,
     image: Path | None = None,
     **evaluation,
 ) -> Path:
@@ -33,7 +33,7 @@ def write_run(
     Args:
         seed: in the checkpoint; None: the folder of a test, without training.
         options: configuration keys and their values.
-        labels: content of run.json.
+        tags: content of run.json.
         image: what the graphs of the images 0, 1 and 2 show; None: a file that does not exist.
         evaluation: entries of evaluation.json.
     """
@@ -64,8 +64,8 @@ def write_run(
     cost = {"seconds_per_image": 0.25, "device": "cpu", "parameters": 3_000_000, "predictor_parameters": 1_000_000}
     (results / "cost.json").write_text(json.dumps(cost))
     (results / "graphs.json").write_text(json.dumps([_graph(index, image or "/nowhere.png") for index in range(3)]))
-    if labels is not None:
-        (folder / "run.json").write_text(json.dumps(labels))
+    if tags is not None:
+        (folder / "run.json").write_text(json.dumps(tags))
     if seed is not None:
         (folder / "config.yml").write_text(config.dump())
         lines = [{"iteration": i, "loss": 2.0 / i, "loss_rel": 1.0 / i, "time": 0.1 * i} for i in (1, 2, 3)]

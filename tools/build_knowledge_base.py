@@ -62,7 +62,7 @@ def triplets_of_lists(parser: CaptionParser, paths: list[Path]) -> Iterator[Trip
         print(f"{number} triplets listed; words that the dictionary lacks: {shown or 'none'}")
 
 
-def compare(ours: KnowledgeBase, other: KnowledgeBase) -> str:
+def shared_triplets(ours: KnowledgeBase, other: KnowledgeBase) -> str:
     """How many (subject, predicate, object) two bases share, in a sentence."""
     both = [
         set(map(tuple, np.column_stack((np.repeat(b.pairs, b.num_candidates, axis=0), b.predicates)).tolist()))
@@ -112,7 +112,7 @@ def main() -> None:
     )
     if args.compare:
         both = [read_knowledge_base(path, classes, predicates) for path in (args.output, args.compare)]
-        print(compare(*both))
+        print(shared_triplets(*both))
 
 
 if __name__ == "__main__":

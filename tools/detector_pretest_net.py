@@ -4,9 +4,9 @@
         OUTPUT_DIR output/detector
 """
 
+from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_val_and_test
 from maskrcnn_benchmark.engine.launch import launched, tool_parser
-from maskrcnn_benchmark.engine.testing import load_trained_model, run_val_and_test
-from maskrcnn_benchmark.engine.training import detector_recipe
+from maskrcnn_benchmark.engine.recipes import detector_recipe
 from maskrcnn_benchmark.utils import cli
 
 

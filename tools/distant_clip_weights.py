@@ -37,7 +37,7 @@ from maskrcnn_benchmark.distant.labels import (
     training_images,
     write_labels,
 )
-from maskrcnn_benchmark.distant.quality import compare, count_lines
+from maskrcnn_benchmark.distant.quality import agreement, count_lines
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
@@ -88,7 +88,7 @@ def main() -> None:
     weighed = expectation.apply(labels, scorer.logits(labels, arrays, filenames, sizes, classes, predicates))
     write_labels(args.h5, args.output, images, weighed, args.link)
     for name, these in (("before", labels), ("after", weighed)):
-        print(f"{name}:", *count_lines(these), *(compare(these, human).lines() if human else []), sep="\n  ")
+        print(f"{name}:", *count_lines(these), *(agreement(these, human).lines() if human else []), sep="\n  ")
     print(f"written to {args.output}")
 
 

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.distant.arguments import add_output, add_source, diction
 from maskrcnn_benchmark.distant.knowledge_base import read_knowledge_base
 from maskrcnn_benchmark.distant.labelling import PairRule, label_images
 from maskrcnn_benchmark.distant.labels import read_arrays, read_labels, training_images, write_labels
-from maskrcnn_benchmark.distant.quality import compare, count_lines
+from maskrcnn_benchmark.distant.quality import agreement, count_lines
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -68,7 +68,7 @@ def main() -> None:
             f"{args.knowledge_base} knows: the result would be empty"
         )
     write_labels(args.h5, args.output, images, labels, args.link)
-    print(*count_lines(labels), *compare(labels, read_labels(arrays, images)).lines(), sep="\n")
+    print(*count_lines(labels), *agreement(labels, read_labels(arrays, images)).lines(), sep="\n")
     print(f"written to {args.output}")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskrcnn_benchmark.data.datasets.images import load_image
-from maskrcnn_benchmark.engine.predict import ScenePredictor, best_of, list_images, load_predictor, write_graphs
+from maskrcnn_benchmark.engine.scene_predictor import ScenePredictor, best_of, list_images, load_predictor, write_graphs
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.visualization import graph_figure, image_figure, of_scene_graph, save_figure

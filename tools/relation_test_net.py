@@ -6,9 +6,9 @@
 Results go to OUTPUT_DIR/inference/<data set>; docs/evaluation.md describes them.
 """
 
+from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
 from maskrcnn_benchmark.engine.launch import launched, tool_parser
-from maskrcnn_benchmark.engine.testing import load_trained_model, run_test
-from maskrcnn_benchmark.engine.training import relation_recipe
+from maskrcnn_benchmark.engine.recipes import relation_recipe
 from maskrcnn_benchmark.utils import cli
 
 

@@ -6,9 +6,9 @@
 The same command again goes on where it was stopped. Several processes: torchrun --nproc_per_node=N tools/...
 """
 
+from maskrcnn_benchmark.engine.evaluate import run_test
 from maskrcnn_benchmark.engine.launch import launched, tool_parser
-from maskrcnn_benchmark.engine.testing import run_test
-from maskrcnn_benchmark.engine.training import relation_recipe, train
+from maskrcnn_benchmark.engine.recipes import relation_recipe, train
 from maskrcnn_benchmark.utils import cli
 
 

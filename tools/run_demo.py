@@ -15,7 +15,7 @@ from pathlib import Path
 
 import checkout  # noqa: F401
 
-from demo.experiments import SHORT, SHORT_IMAGES, relation_step, world_steps, write_labels
+from demo.experiments import SHORT, SHORT_IMAGES, relation_step, world_steps, write_tags
 from demo.full import run_full
 from demo.pipeline import claimed, run_steps
 from maskrcnn_benchmark.report import Table, markdown, read_run, write_report
@@ -26,7 +26,7 @@ def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     """One seed, Motifs and RelCLIP."""
     steps = world_steps(output, seed, SHORT_IMAGES)
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
-    folders = [write_labels(output, seed, experiment) for experiment in SHORT]
+    folders = [write_tags(output, seed, experiment) for experiment in SHORT]
     return write_report([read_run(folder) for folder in folders], output, title="RelCLIP's demo", reference="RelCLIP")
 
 

@@ -10,7 +10,7 @@ import argparse
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
-from maskrcnn_benchmark.data.datasets.validation import check_dataset, report_figure
+from maskrcnn_benchmark.data.datasets.checks import check_dataset, report_figure
 from maskrcnn_benchmark.data.datasets.visual_genome import correct_img_info
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.visualization import save_figure

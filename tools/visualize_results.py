@@ -18,13 +18,13 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.build import build_dataset
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.data.transforms import build_transforms
-from maskrcnn_benchmark.engine.compare import compare_images
-from maskrcnn_benchmark.engine.testing import load_trained_model
-from maskrcnn_benchmark.engine.training import relation_recipe
+from maskrcnn_benchmark.engine.evaluate import load_trained_model
+from maskrcnn_benchmark.engine.recipes import relation_recipe
+from maskrcnn_benchmark.engine.side_by_side import images_side_by_side
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.visualization import comparison_figure, save_figure
+from maskrcnn_benchmark.utils.visualization import save_figure, side_by_side_figure
 
 
 def parse() -> argparse.Namespace:
@@ -62,9 +62,9 @@ def main() -> None:
         raise InputError(f"--indices has {wrong[0]}; the images of {names[0]} are 0 to {len(dataset) - 1}")
     model = load_trained_model(cfg, args.opts, logger)
     output = Path(args.output or Path(cfg.OUTPUT_DIR) / "inference" / names[0] / "pictures")
-    for index, truth, prediction in compare_images(cfg, model, dataset, indices, args.top_k):
+    for index, truth, prediction in images_side_by_side(cfg, model, dataset, indices, args.top_k):
         file = dataset.filenames[index]
-        figure = comparison_figure(load_image(file), [truth, prediction], max_drawn=args.draw, max_listed=args.top_k)
+        figure = side_by_side_figure(load_image(file), [truth, prediction], max_drawn=args.draw, max_listed=args.top_k)
         path = output / f"{Path(file).stem}.png"
         save_figure(figure, path)
         logger.info("wrote %s", path)

@@ -1,4 +1,4 @@
-"""The demo's steps: commands that exist, keys that the configuration knows, and labels of the report."""
+"""The demo's steps: commands that exist, keys that the configuration knows, and tags of the report."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from support import config_of
 
 from demo.actions import PREDICATES
-from demo.experiments import SHORT, evaluation, relation_step, world_steps, write_labels
+from demo.experiments import SHORT, evaluation, relation_step, world_steps, write_tags
 from demo.full import TEXTS
 from demo.vocabulary import OBJECT_NAMES
 from maskrcnn_benchmark.config.load import load_config
@@ -42,10 +42,10 @@ def test_options_of_every_experiment_are_keys_of_the_configuration(experiment, t
     step = relation_step(tmp_path, 0, experiment)
     config = config_of(step)
     assert step.result == evaluation(Path(config.OUTPUT_DIR))
-    assert Path(config.OUTPUT_DIR) == write_labels(tmp_path, 0, experiment)
+    assert Path(config.OUTPUT_DIR) == write_tags(tmp_path, 0, experiment)
     assert experiment.predictor == config.MODEL.ROI_RELATION_HEAD.PREDICTOR
-    labels = json.loads((Path(config.OUTPUT_DIR) / "run.json").read_text())
-    assert labels["model"] == experiment.model and labels["bias"] is experiment.bias
+    tags = json.loads((Path(config.OUTPUT_DIR) / "run.json").read_text())
+    assert tags["model"] == experiment.model and tags["bias"] is experiment.bias
 
 
 def test_models_of_both_supervisions_are_tested_alike(tmp_path):

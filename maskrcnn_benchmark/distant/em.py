@@ -24,9 +24,9 @@ import torch
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.datasets.vg_format import load_image_filenames, load_info
+from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
 from maskrcnn_benchmark.engine.inference import compute_on_dataset
-from maskrcnn_benchmark.engine.testing import load_trained_model, run_test
-from maskrcnn_benchmark.engine.training import relation_recipe, train
+from maskrcnn_benchmark.engine.recipes import relation_recipe, train
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -43,7 +43,7 @@ from .labels import (
     training_images,
     write_labels,
 )
-from .quality import compare
+from .quality import agreement
 
 # What may differ between a run and its continuation.
 _FREE = {"MODEL": ("DEVICE",), "DATALOADER": ("NUM_WORKERS",), "TEST": ("IMS_PER_BATCH",), "OUTPUT_DIR": ()}
@@ -262,7 +262,7 @@ class ExpectationMaximisation:
                 "labels": len(labels),
                 "pairs": len(labels.first_of_pair()),
                 "changed": None if before is None else _changed(before, best),
-                "agreement": None if self.human is None else compare(labels, self.human).as_json(),
+                "agreement": None if self.human is None else agreement(labels, self.human).as_json(),
                 "metrics": self._metrics(number),
             }
             rounds.append(entry)

@@ -63,7 +63,7 @@ class Agreement:
         ]
 
 
-def compare(noisy: Labels, human: Labels) -> Agreement:
+def agreement(noisy: Labels, human: Labels) -> Agreement:
     """Compare labels of the same file; (pair, predicate) counts once however often it is repeated."""
     both = np.concatenate([noisy.pairs, human.pairs])
     _, pair = np.unique(both, axis=0, return_inverse=True)

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 from maskrcnn_benchmark.utils.visualization import COLOURS
 
-from .compare import Setting, Table
+from .grouping import Setting, Table
 
 IMAGES = 6
 RELATIONS = 10  # of a model, best first
@@ -57,7 +57,7 @@ def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[
     if not there:
         return "", f"No graphs: the images, such as {kept[0][images[0]]['image']}, are not there." if images else ""
     chosen = [there[i] for i in sorted(set(np.linspace(0, len(there) - 1, IMAGES).round().astype(int).tolist()))]
-    names = table.labels(settings)
+    names = table.legend(settings)
     rows = [_row([graphs[index] for graphs in kept], names, f"{prefix}-{index}") for index in chosen]
     letters = string.ascii_uppercase[: len(settings)]
     note = (

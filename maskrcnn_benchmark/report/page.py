@@ -6,10 +6,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from .compare import Setting, Table, called, check_names
 from .graphs import graph_rows
+from .grouping import Setting, Table, called, check_names
 from .plots import curve_plot, predicate_plot
-from .tables import LABELS, Cells, all_cells, conditions
+from .tables import TAG_COLUMNS, Cells, all_cells, conditions
 
 PLOTTED = 4  # settings in a plot where nothing says which
 _STYLE = """
@@ -132,8 +132,8 @@ def _embedded(svg: str, description: str) -> str:
 
 
 def _table(cells: Cells) -> str:
-    starts, place = {len(LABELS)}, len(LABELS)
-    groups = [f'<th colspan="{len(LABELS)}"></th>']
+    starts, place = {len(TAG_COLUMNS)}, len(TAG_COLUMNS)
+    groups = [f'<th colspan="{len(TAG_COLUMNS)}"></th>']
     for name, width in cells.groups:
         starts.add(place)
         place += width
@@ -141,7 +141,7 @@ def _table(cells: Cells) -> str:
 
     def style(column: int, *more: str) -> str:
         names = [*more]
-        if column < len(LABELS) - 1:
+        if column < len(TAG_COLUMNS) - 1:
             names.append("label")
         if column in starts:
             names.append("first")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from maskrcnn_benchmark.utils.visualization import COLOURS
 
-from .compare import Setting, Table
+from .grouping import Setting, Table
 from .tables import recall_by_predicate, training_frequency
 
 _STYLE = {
@@ -45,7 +45,7 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
         recalls = [recall_by_predicate(setting) for setting in settings]
         rows = np.array([[100 * found.get(name, np.nan) for name in names] for found in recalls])
         upper.vlines(place, rows.min(0), rows.max(0), color="#c8c8c8", linewidth=1.5, zorder=1)
-        for number, (label, row) in enumerate(zip(table.labels(settings), rows, strict=True)):
+        for number, (label, row) in enumerate(zip(table.legend(settings), rows, strict=True)):
             style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
             upper.plot(
                 place, row, linestyle="none", markersize=5, label=f"{label} (mean {np.nanmean(row):.1f})", **style
@@ -81,7 +81,7 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
         figure = Figure(figsize=(5.2 * len(panels), 3.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
         for axis, (name, title, scale) in zip(axes, panels, strict=True):
-            for number, (label, each) in enumerate(zip(table.labels(settings), curves, strict=True)):
+            for number, (label, each) in enumerate(zip(table.legend(settings), curves, strict=True)):
                 if name not in each:
                     continue
                 iterations, values = each[name]

@@ -14,7 +14,7 @@ import yaml
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
-from .labels import check_labels, derive_labels
+from .tags import check_tags, derive_tags
 
 TOP_K = (20, 50, 100)
 # In report.json: in evaluation.json.
@@ -51,7 +51,7 @@ class Run:
     Attributes:
         folder: its output directory.
         dataset: what it was tested on, by the name in the catalog.
-        model, supervision, bias, text: labels, see `labels.py`.
+        model, supervision, bias, text: tags, see `tags.py`.
         seed: of the training; None where nothing tells.
         config: {dotted key: value} of the test, with the settings of the training.
         evaluation: `evaluation.json`.
@@ -136,8 +136,8 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
     tested = _read_config(results / "config.yml")
     trained = _read_config(folder / "config.yml") if (folder / "config.yml").exists() else tested
     config = tested | {key: value for key, value in trained.items() if key.startswith(_OF_TRAINING)}
-    labels_file = folder / "run.json"
-    labels = check_labels(_read_json(labels_file), labels_file) if labels_file.exists() else {}
+    tags_file = folder / "run.json"
+    tags = check_tags(_read_json(tags_file), tags_file) if tags_file.exists() else {}
     cost = _read_json(results / "cost.json") if (results / "cost.json").exists() else {}
     curves = read_curves(folder / "metrics.json")
     times = [1000 * value for _, value in curves.pop("time", [])]
@@ -158,7 +158,7 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
             for key in sorted(trained.keys() & tested.keys())
             if key.startswith("MODEL.") and key not in PLACES and trained[key] != tested[key]
         },
-        **(derive_labels(config) | {"seed": _seed(folder)} | labels),
+        **(derive_tags(config) | {"seed": _seed(folder)} | tags),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .compare import Setting, Statistic, Table, called, statistic
+from .grouping import Setting, Statistic, Table, called, statistic
 from .runs import KIND_METRICS, TOP_K
 
 NOTHING = "–"
@@ -22,8 +22,8 @@ class Cells:
     Attributes:
         title, note: above and below it.
         groups: (heading, number of columns) over the columns of numbers.
-        columns: headings of the labels, then of the numbers.
-        rows: labels, then numbers.
+        columns: headings of the tags, then of the numbers.
+        rows: tags, then numbers.
         best: for each row, which of its cells are the best of their supervision.
     """
 
@@ -35,7 +35,7 @@ class Cells:
     best: tuple[tuple[bool, ...], ...]
 
 
-LABELS = ("model", "labels", "bias", "text", "seeds")
+TAG_COLUMNS = ("model", "labels", "bias", "text", "seeds")
 
 
 def all_cells(table: Table) -> list[Cells]:
@@ -98,7 +98,7 @@ def _differences(table: Table) -> Cells | None:
             found = statistic(None if None in pair else pair[0] - pair[1] for pair in pairs)
             above = sum(None not in pair and pair[0] > pair[1] for pair in pairs)
             cells += [NOTHING, NOTHING] if found is None else [found.text(sign="+"), f"{above} of {len(pairs)}"]
-        rows.append((*_labels(setting), *cells))
+        rows.append((*_tags(setting), *cells))
     if not rows:
         return None
     return Cells(
@@ -106,7 +106,7 @@ def _differences(table: Table) -> Cells | None:
         note=f"{table.reference} of the same supervision less the model of the row, in percentage points at 50: the "
         "mean of the differences of each seed, their spread, and in how many seeds it is above.",
         groups=tuple((f"{_NAMES[name]}@50", 2) for name in metrics),
-        columns=(*LABELS, *(("difference", "above") * len(metrics))),
+        columns=(*TAG_COLUMNS, *(("difference", "above") * len(metrics))),
         rows=tuple(rows),
         best=tuple((False,) * len(row) for row in rows),
     )
@@ -171,7 +171,7 @@ def _cost(table: Table) -> Cells:
         times = [setting.over_runs(lambda run: run.step_ms), setting.over_runs(lambda run: run.inference_ms)]
         iterations = setting.over_runs(lambda run: max((i for i, _ in run.curves.get("loss", [])), default=None))
         rows.append((
-            *_labels(setting),
+            *_tags(setting),
             NOTHING if params is None else f"{params.mean / 1e6:.2f} M",
             NOTHING if iterations is None else f"{iterations.mean:,.0f}",
             *(NOTHING if value is None else value.text(scale=1, digits=0) for value in times),
@@ -183,7 +183,7 @@ def _cost(table: Table) -> Cells:
         f"test image ({', '.join(devices) or 'device not recorded'}). Times compare only where nothing else ran on the "
         "machine.",
         groups=(("size", 1), ("training", 2), ("test", 1)),
-        columns=(*LABELS, "parameters", "iterations", "ms an iteration", "ms an image"),
+        columns=(*TAG_COLUMNS, "parameters", "iterations", "ms an iteration", "ms an image"),
         rows=tuple(rows),
         best=tuple((False,) * len(row) for row in rows),
     )
@@ -193,7 +193,7 @@ def _statistic(values: list[float]) -> Statistic:
     return Statistic(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _labels(setting: Setting) -> tuple[str, ...]:
+def _tags(setting: Setting) -> tuple[str, ...]:
     return (
         setting.name, setting.supervision, "yes" if setting.bias else "no", setting.text, str(len(setting.runs))
     )  # fmt: skip
@@ -220,10 +220,10 @@ def _cells(
         title=title,
         note=note,
         groups=groups,
-        columns=(*LABELS, *columns),
+        columns=(*TAG_COLUMNS, *columns),
         rows=tuple(
-            (*_labels(setting), *(NOTHING if value is None else value.text() for value in row))
+            (*_tags(setting), *(NOTHING if value is None else value.text() for value in row))
             for setting, row in zip(table.settings, values, strict=True)
         ),
-        best=tuple((*(False,) * len(LABELS), *row) for row in best),
+        best=tuple((*(False,) * len(TAG_COLUMNS), *row) for row in best),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from maskrcnn_benchmark.utils.files import atomic_write
 
-from .compare import Statistic, Table, compare
+from .grouping import Statistic, Table, comparison_tables
 from .page import page
 from .provenance import provenance
 from .runs import METRICS, TOP_K, Run
@@ -38,7 +38,7 @@ def write_report(
         InputError: see `compare` and `page`; nothing is written then.
     """
     output = Path(output)
-    tables = compare(runs, data_per_seed, reference)
+    tables = comparison_tables(runs, data_per_seed, reference)
     made = provenance()
     origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {

@@ -133,7 +133,7 @@ class Side:
     notes: Sequence[str] = field(default_factory=list)
 
 
-def comparison_figure(image: Image.Image, sides: Sequence[Side], max_drawn: int = 10, max_listed: int = 20) -> Figure:
+def side_by_side_figure(image: Image.Image, sides: Sequence[Side], max_drawn: int = 10, max_listed: int = 20) -> Figure:
     """An image several times side by side, each with its own graph; hits blue, misses orange, relations listed below.
 
     Args:

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.distant.labels import (
     training_images,
     write_labels,
 )
-from maskrcnn_benchmark.distant.quality import compare, count_lines
+from maskrcnn_benchmark.distant.quality import agreement, count_lines
 from maskrcnn_benchmark.utils.errors import InputError
 
 RULES = [
@@ -210,7 +210,7 @@ def test_agreement_by_hand():
         (0, (1, 0), 3, 1.0),  # not labelled by people
         (1, (5, 6), 2, 0.2), (1, (5, 6), 7, 0.4), (1, (5, 6), 8, 0.4),  # right, but least likely
     )  # fmt: skip
-    found = compare(noisy, human)
+    found = agreement(noisy, human)
     assert (found.human_pairs, found.human_labels, found.pairs, found.choices) == (3, 4, 2, 2)
     assert found.coverage == pytest.approx(2 / 3) and found.recall == pytest.approx(2 / 4)
     assert found.precision == pytest.approx(2 / 5) and found.precision_of_all == pytest.approx(2 / 6)
@@ -223,9 +223,9 @@ def test_agreement_by_hand():
 
 def test_agreement_with_nothing_is_no_number():
     human = make_labels((0, (0, 1), 3, 1))
-    found = compare(human.take(slice(0), human.weights[:0]), human)
+    found = agreement(human.take(slice(0), human.weights[:0]), human)
     assert found.coverage == 0 and found.as_json()["precision"] is None and "-" in found.lines()[1]
-    assert compare(human, human.take(slice(0), human.weights[:0])).as_json()["recall"] is None
+    assert agreement(human, human.take(slice(0), human.weights[:0])).as_json()["recall"] is None
 
 
 def test_human_labels_must_be_of_the_same_boxes(write_h5):

@@ -68,29 +68,29 @@ NAMES = {
 
 
 @pytest.mark.parametrize("what", NAMES)
-def test_labels_follow_from_the_configuration(what, tmp_path):
+def test_tags_follow_from_the_configuration(what, tmp_path):
     predictor, options, expected = NAMES[what]
     run = read_run(write_run(tmp_path / "run", predictor=predictor, options=options))
     assert {name: getattr(run, name) for name in expected} == expected
 
 
-def test_labels_of_ones_own_win(tmp_path):
-    labels = {"model": "Ours", "supervision": "distant", "seed": 7, "bias": False, "text": "none"}
-    run = read_run(write_run(tmp_path / "run", labels=labels))
-    assert {name: getattr(run, name) for name in labels} == labels
+def test_tags_of_ones_own_win(tmp_path):
+    tags = {"model": "Ours", "supervision": "distant", "seed": 7, "bias": False, "text": "none"}
+    run = read_run(write_run(tmp_path / "run", tags=tags))
+    assert {name: getattr(run, name) for name in tags} == tags
 
 
 @pytest.mark.parametrize(
     "content, message",
     [
-        ('{"name": "x"}', "has the label 'name'"),
+        ('{"name": "x"}', "has the tag 'name'"),
         ('{"seed": "1"}', "seed must be int"),
         ('{"seed": true}', "seed must be int"),
         ("[]", "must hold a dictionary"),
         ("{", "is no json"),
     ],
 )
-def test_wrong_labels(content, message, tmp_path):
+def test_wrong_tags(content, message, tmp_path):
     folder = write_run(tmp_path / "run")
     (folder / "run.json").write_text(content)
     with pytest.raises(InputError, match=message):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_folders import PREDICATES, write_image, write_run
 
-from maskrcnn_benchmark.report import compare, markdown, read_run, write_report
+from maskrcnn_benchmark.report import comparison_tables, markdown, read_run, write_report
 from maskrcnn_benchmark.report.graphs import graph_rows, match_numbers, read_graphs
 from maskrcnn_benchmark.report.page import page
 from maskrcnn_benchmark.report.plots import smooth
@@ -24,11 +24,11 @@ def runs(tmp_path_factory):
     image = write_image(tmp_path)
     folders = [
         write_run(tmp_path / f"{model}{seed}", recall=start + 0.1 * seed, seed=seed, image=image, predictor=predictor,
-                  labels={"model": model})
+                  tags={"model": model})
         for model, predictor, start in (("Motifs", "MotifPredictor", 0.2), ("RelCLIP", "RelCLIPPredictor", 0.3))
         for seed in (0, 1)
     ]  # fmt: skip
-    folders.append(write_run(tmp_path / "distant", image=image, labels={"supervision": "distant"}))
+    folders.append(write_run(tmp_path / "distant", image=image, tags={"supervision": "distant"}))
     return [read_run(folder) for folder in folders]
 
 
@@ -98,19 +98,19 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
     """RelCLIP is above by 0.3 and 0.1; under distant labels there is no reference."""
     starts = {("Motifs", 0): 0.2, ("Motifs", 1): 0.5, ("RelCLIP", 0): 0.5, ("RelCLIP", 1): 0.6}
     folders = [
-        write_run(tmp_path / f"{model}{seed}", recall=recall, seed=seed, labels={"model": model})
+        write_run(tmp_path / f"{model}{seed}", recall=recall, seed=seed, tags={"model": model})
         for (model, seed), recall in starts.items()
     ]
-    folders.append(write_run(tmp_path / "distant", labels={"model": "Motifs", "supervision": "distant"}))
+    folders.append(write_run(tmp_path / "distant", tags={"model": "Motifs", "supervision": "distant"}))
     runs = [read_run(folder) for folder in folders]
-    tables = compare(runs, reference="RelCLIP")
+    tables = comparison_tables(runs, reference="RelCLIP")
     (cells,) = (cells for cells in all_cells(tables[0]) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs"]
     assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 3
     assert "| R@50 difference | R@50 above | mR@50 difference |" in markdown(tables)
-    assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(compare(runs))
+    assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(comparison_tables(runs))
     with pytest.raises(InputError, match="no model 'RelClip'"):
-        compare(runs, reference="RelClip")
+        comparison_tables(runs, reference="RelClip")
 
 
 def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
@@ -119,19 +119,19 @@ def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
     folders = [
         write_run(
             tmp_path / name,
-            labels={"model": "Motifs" if name == "Motifs" else "RelCLIP"},
+            tags={"model": "Motifs" if name == "Motifs" else "RelCLIP"},
             options={"MODEL.ROI_RELATION_HEAD.RELCLIP." + key: value for key, value in options.items()},
         )
         for name, options in changes.items()
     ]
-    (table,) = compare([read_run(folder) for folder in folders], reference="RelCLIP")
+    (table,) = comparison_tables([read_run(folder) for folder in folders], reference="RelCLIP")
     (cells,) = (cells for cells in all_cells(table) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs", "RelCLIP (USE_RCL False)", "RelCLIP (BIAS_WIDTH 0.5)"]
 
 
 def test_markdown_marks_the_best_of_each_supervision(runs, written):
     text = (written / "report.md").read_text()
-    assert markdown(compare(runs)) in text
+    assert markdown(comparison_tables(runs)) in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert lines[0].startswith("| model | labels | bias | text | seeds | R@20 | R@50 | R@100 | mR@20")
     assert lines[2].startswith("| Motifs | full | yes | glove | 2 | 25.0 ± 7.1 | 35.0 ± 7.1 |")
@@ -141,10 +141,10 @@ def test_markdown_marks_the_best_of_each_supervision(runs, written):
 
 def test_equal_as_printed_is_equally_good(tmp_path):
     runs = [
-        read_run(write_run(tmp_path / name, recall=recall, labels={"model": name}))
+        read_run(write_run(tmp_path / name, recall=recall, tags={"model": name}))
         for name, recall in (("a", 0.50001), ("b", 0.5), ("c", 0.4))
     ]
-    best = [all_cells(compare(chosen)[0])[0].best for chosen in (runs, runs[:2])]
+    best = [all_cells(comparison_tables(chosen)[0])[0].best for chosen in (runs, runs[:2])]
     assert [row[-1] for row in best[0]] == [True, True, False]
     assert [row[-1] for row in best[1]] == [False, False]  # none is better
 
@@ -152,14 +152,14 @@ def test_equal_as_printed_is_equally_good(tmp_path):
 def test_what_was_not_measured_is_a_dash(tmp_path):
     metrics = {f"{name}@{k}": None for name in ("R", "mR", "zR", "ng-R", "ng-mR") for k in (20, 50, 100)}
     run = read_run(write_run(tmp_path / "a", seed=None, metrics=metrics, training_frequency=None))
-    tables = all_cells(compare([run])[0])
+    tables = all_cells(comparison_tables([run])[0])
     assert [cells.title for cells in tables][-1] == "Cost" and len(tables) == 4
     assert set(tables[0].rows[0][5:]) == {"–"}
     assert tables[-1].rows[0][5:] == ("1.00 M", "–", "–", "250")
 
 
 def test_predicates_by_frequency(runs):
-    (table,) = compare(runs)
+    (table,) = comparison_tables(runs)
     assert training_frequency(table) == PREDICATES
     assert frequency_groups(PREDICATES) == {
         "head": ["on", "has"], "body": ["near", "riding"], "tail": ["under", "part of"]
@@ -207,13 +207,13 @@ def test_pictures_show_two_models_beside_the_annotation(written):
 def test_the_reference_stands_in_the_pictures_where_nothing_else_is_asked_for(tmp_path, reference, show, expected):
     image = write_image(tmp_path)
     models = ("Motifs", "VCTree", "RelCLIP")
-    folders = [write_run(tmp_path / model, image=image, labels={"model": model}) for model in models]
-    text = page(compare([read_run(folder) for folder in folders], reference=reference), show, "Three")
+    folders = [write_run(tmp_path / model, image=image, tags={"model": model}) for model in models]
+    text = page(comparison_tables([read_run(folder) for folder in folders], reference=reference), show, "Three")
     assert re.findall(r'<b class="badge">[AB]</b>(\w+)', text)[:2] == expected
 
 
 def test_models_to_show_can_be_chosen(runs):
-    text = page(compare(runs[2:]), ["RelCLIP"], "One")
+    text = page(comparison_tables(runs[2:]), ["RelCLIP"], "One")
     shown = Page(text)
     assert [each.strip() for each in shown.texts].count("2 of 3 annotated") == 3
     assert sum(address.startswith("data:image/svg+xml") for address in shown.addresses) == 2
@@ -227,7 +227,7 @@ def test_nothing_is_written_where_a_model_to_show_does_not_exist(runs, tmp_path)
 
 def test_images_that_are_gone_are_said_to_be(tmp_path):
     run = read_run(write_run(tmp_path / "a"))
-    (table,) = compare([run])
+    (table,) = comparison_tables([run])
     assert graph_rows(table, table.settings, "x") == ("", "No graphs: the images, such as /nowhere.png, are not there.")
     run.graphs_file.unlink()
     assert "no graphs.json" in graph_rows(table, table.settings, "x")[1]

@@ -13,7 +13,7 @@ from support import HEAD, PARITY
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
-from maskrcnn_benchmark.engine.testing import load_trained_model, run_test
+from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
 
 RELCLIP = HEAD + "RELCLIP."

@@ -12,12 +12,12 @@ from maskrcnn_benchmark.utils.visualization import (
     HIT,
     MISS,
     Side,
-    comparison_figure,
     graph_figure,
     image_figure,
     number_names,
     of_scene_graph,
     save_figure,
+    side_by_side_figure,
 )
 
 BOXES = np.array([[10, 10, 120, 180], [15, 12, 118, 60], [0, 100, 199, 199], [150, 0, 199, 30], [12, 11, 119, 170]])
@@ -84,7 +84,7 @@ def test_ground_truth_and_prediction_side_by_side(tmp_path):
     many = [(0, f"{i} {long}", 1) for i in range(9)]
     prediction = Side("prediction", BOXES, NAMES, many, [False] * 5, [False] * 9)
     image = Image.new("RGB", (200, 200))
-    figure = comparison_figure(image, [truth, prediction], max_drawn=4, max_listed=6)
+    figure = side_by_side_figure(image, [truth, prediction], max_drawn=4, max_listed=6)
     lines = {text.get_text(): text.get_color() for text in figure.texts}
     assert lines["man 1  wearing  hat   (1)"] == HIT and lines["street  under  man 1   (1)"] == MISS
     assert "and 3 more" in lines and sum(line.endswith("…") for line in lines) == 6
@@ -92,7 +92,7 @@ def test_ground_truth_and_prediction_side_by_side(tmp_path):
     assert all(box.y0 >= 0 and box.x1 <= figure.bbox.width + 1 for box in rectangles.values())
     save_figure(figure, tmp_path / "out.png")
     empty = Side("nothing", np.zeros((0, 4)), [], [], [], [])
-    assert [text.get_text() for text in comparison_figure(image, [empty]).texts] == ["nothing", "no relations"]
+    assert [text.get_text() for text in side_by_side_figure(image, [empty]).texts] == ["nothing", "no relations"]
 
 
 def test_names_that_come_twice_are_numbered():

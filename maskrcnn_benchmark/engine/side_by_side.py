@@ -1,4 +1,4 @@
-"""Predictions for chosen images of a data set beside their ground truth, as `visualization.comparison_figure` draws."""
+"""Predictions for chosen images of a data set beside their ground truth, for `visualization.side_by_side_figure`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from maskrcnn_benchmark.utils.visualization import Side
 from .inference import compute_on_dataset
 
 
-def compare_images(
+def images_side_by_side(
     cfg, model: torch.nn.Module, dataset: VGDataset, indices: Sequence[int], top_k: int = 20
 ) -> Iterator[tuple[int, Side, Side]]:
     """Predict images of a data set.
@@ -34,7 +34,7 @@ def compare_images(
         top_k: how many predictions of an image count.
 
     Yields:
-        (index, ground truth, prediction), see `compare`.
+        (index, ground truth, prediction), see `side_by_side`.
     """
     loader = DataLoader(
         Subset(dataset, list(indices)),
@@ -47,10 +47,10 @@ def compare_images(
         prediction = prediction.resize((info["width"], info["height"])).convert("xyxy")
         truth = dataset.get_groundtruth(index, evaluation=True)
         names = dataset.ind_to_classes, dataset.ind_to_predicates
-        yield index, *compare(truth, prediction, *names, task_of(cfg), cfg.TEST.RELATION.IOU_THRESHOLD, top_k)
+        yield index, *side_by_side(truth, prediction, *names, task_of(cfg), cfg.TEST.RELATION.IOU_THRESHOLD, top_k)
 
 
-def compare(
+def side_by_side(
     truth: BoxList,
     prediction: BoxList,
     classes: Sequence[str],

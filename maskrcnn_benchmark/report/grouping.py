@@ -10,8 +10,8 @@ from typing import Any
 
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .labels import file_stem
 from .runs import KIND_METRICS, PLACES, Run
+from .tags import file_stem
 
 TASKS = {"predcls": "PredCls", "sgcls": "SGCls", "sgdet": "SGDet"}
 _MOST_DIFFERENCES = 3
@@ -44,7 +44,7 @@ class Setting:
     """A row: the runs that differ in nothing but their seeds.
 
     Attributes:
-        variant: the settings in which it differs from most others of the same labels, `""` where it differs in none.
+        variant: the settings in which it differs from most others with the same tags, `""` where it differs in none.
         runs: by seed.
     """
 
@@ -101,7 +101,7 @@ class Table:
             return None
         return setting.metric(name, k)
 
-    def labels(self, settings: Sequence[Setting]) -> list[str]:
+    def legend(self, settings: Sequence[Setting]) -> list[str]:
         """Names that tell these rows apart, for legends."""
         parts = [(s.supervision + " labels", "bias" if s.bias else "no bias", "text: " + s.text) for s in settings]
         names = []
@@ -111,10 +111,10 @@ class Table:
         return names
 
 
-def compare(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "") -> list[Table]:
+def comparison_tables(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "") -> list[Table]:
     """Put runs into one table per task.
 
-    Runs whose labels and settings agree are one row. Where labels agree and settings do not, the rows are named by the
+    Runs whose tags and settings agree are one row. Where tags agree and settings do not, the rows are named by the
     settings in which they differ from most.
 
     Args:
@@ -212,16 +212,16 @@ def _check_seeds(settings: Sequence[Setting]) -> None:
 def _settings(runs: Sequence[Run]) -> tuple[Setting, ...]:
     groups: dict[tuple, dict[str, list[Run]]] = {}
     for run in runs:
-        labels = (run.model, run.supervision, run.bias, run.text)
-        groups.setdefault(labels, {}).setdefault(repr(sorted(_identity(run).items())), []).append(run)
+        tags = (run.model, run.supervision, run.bias, run.text)
+        groups.setdefault(tags, {}).setdefault(repr(sorted(_identity(run).items())), []).append(run)
     rows = []
-    for labels, group in groups.items():
+    for tags, group in groups.items():
         members = list(group.values())
         variants = _variants(members) if len(members) > 1 else [""]
         for variant, same in zip(variants, members, strict=True):
             _check_distinct_seeds(same)
             same = sorted(same, key=lambda run: (run.seed is None, run.seed or 0))
-            rows.append(Setting(*labels, variant, tuple(same)))
+            rows.append(Setting(*tags, variant, tuple(same)))
     first = {id(run): place for place, run in enumerate(runs)}
     return tuple(
         sorted(rows, key=lambda s: (s.supervision != "full", s.supervision, min(first[id(r)] for r in s.runs)))
@@ -238,7 +238,7 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def _variants(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """What tells groups of the same labels apart: the settings in which one differs from most, or their folders."""
+    """What tells groups with the same tags apart: the settings in which one differs from most, or their folders."""
     identities = [_identity(group[0]) for group in groups]
     names: list[list[str]] = [[] for _ in groups]
     for key in sorted(set().union(*identities)):
@@ -259,6 +259,6 @@ def _check_distinct_seeds(runs: Sequence[Run]) -> None:
             what = "no seed" if run.seed is None else f"the same seed {run.seed}"
             raise InputError(
                 f"{seeds[run.seed].folder} and {run.folder} are the same setting with {what}, so they give no spread; "
-                "leave one out, or label them in their run.json"
+                "leave one out, or tell them apart by tags in their run.json"
             )
         seeds[run.seed] = run

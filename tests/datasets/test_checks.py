@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import PARITY, vg_dataset
 
-from maskrcnn_benchmark.data.datasets.validation import check_dataset, report_figure
+from maskrcnn_benchmark.data.datasets.checks import check_dataset, report_figure
 
 NAMES = {
     "img_dir": "VG_100K",

@@ -16,8 +16,8 @@ from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import get_rank, is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
 
+from .evaluate import run_val
 from .run_state import seed_everything
-from .testing import run_val
 from .trainer import Trainer, fix_eval_modules
 
 _BOX_EXTRACTOR = "roi_heads.box.feature_extractor"
@@ -111,7 +111,7 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
         model = nn.parallel.DistributedDataParallel(
             bare,
             device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # testing.py shares the statistics of batch norms before they count
+            broadcast_buffers=False,  # evaluate.py shares the statistics of batch norms before they count
             find_unused_parameters=cfg.MODEL.RELATION_ON,
         )
 

@@ -7,8 +7,8 @@ import pytest
 from run_folders import write_run
 from support import HEAD
 
-from maskrcnn_benchmark.report import compare, read_run
-from maskrcnn_benchmark.report.compare import Statistic, statistic
+from maskrcnn_benchmark.report import comparison_tables, read_run
+from maskrcnn_benchmark.report.grouping import Statistic, statistic
 from maskrcnn_benchmark.utils.errors import InputError
 
 
@@ -25,7 +25,7 @@ def rows(table):
 def test_seeds_are_one_row_with_mean_and_sample_standard_deviation(make):
     recalls = (0.2, 0.5, 0.3)
     runs = [make(f"run{seed}", recall=r, seed=seed) for seed, r in enumerate(recalls)]
-    (table,) = compare(runs[::-1])
+    (table,) = comparison_tables(runs[::-1])
     assert rows(table) == [("Motifs", "full", [0, 1, 2])]
     found = table.metric(table.settings[0], "R", 20)
     assert found == Statistic(statistics.fmean(recalls), statistics.stdev(recalls))
@@ -49,7 +49,7 @@ def test_places_and_devices_are_no_settings(make):
             "TEST.RELATION.ZERO_SHOT_TRIPLETS": f"demo{seed}/kinds.json",
         }
 
-    (table,) = compare([make(f"run{s}", seed=s, options=options(s)) for s in (0, 1)])
+    (table,) = comparison_tables([make(f"run{s}", seed=s, options=options(s)) for s in (0, 1)])
     assert rows(table) == [("Motifs", "full", [0, 1])]
 
 
@@ -59,7 +59,7 @@ def test_other_settings_are_other_rows_with_the_difference_in_their_names(make):
         make("b", predictor="RelCLIPPredictor", options={HEAD + "RELCLIP.USE_RCL": False}),
         make("c", predictor="RelCLIPPredictor", options={HEAD + "RELCLIP.USE_RCL": False}, seed=1),
     ]
-    (table,) = compare(runs)
+    (table,) = comparison_tables(runs)
     assert rows(table) == [
         ("RelCLIP-Motifs (USE_RCL True)", "full", [0]),
         ("RelCLIP-Motifs (USE_RCL False)", "full", [0, 1]),
@@ -78,7 +78,7 @@ def test_ablations_are_named_by_what_most_rows_do_not_have(make):
         make(name, predictor="RelCLIPPredictor", options={HEAD + "RELCLIP." + key: v for key, v in options.items()})
         for name, options in without.items()
     ]
-    (table,) = compare(runs)
+    (table,) = comparison_tables(runs)
     assert [setting.variant for setting in table.settings] == [
         "USE_RCL False", "USE_ALIGNMENT False, USE_RCL False", "BIAS_WIDTH 0.5", "IMAGE_WEIGHT 1.5", ""
     ]  # fmt: skip
@@ -86,26 +86,26 @@ def test_ablations_are_named_by_what_most_rows_do_not_have(make):
 
 def test_many_differences_are_told_by_the_folders(make):
     other = {"SOLVER.BASE_LR": 0.5, "SOLVER.MAX_ITER": 7, "SOLVER.GAMMA": 0.2, "SOLVER.WARMUP_ITERS": 3}
-    (table,) = compare([make("short"), make("long", options=other)])
+    (table,) = comparison_tables([make("short"), make("long", options=other)])
     assert [setting.name for setting in table.settings] == ["Motifs (short)", "Motifs (long)"]
 
 
-def test_labels_are_rows_of_their_own_and_full_supervision_comes_first(make):
+def test_tags_are_rows_of_their_own_and_full_supervision_comes_first(make):
     runs = [
-        make("a", labels={"supervision": "distant"}),
+        make("a", tags={"supervision": "distant"}),
         make("b"),
         make("c", options={HEAD + "PREDICT_USE_BIAS": False}),
         make("d", predictor="VCTreePredictor"),
     ]
-    (table,) = compare(runs)
+    (table,) = comparison_tables(runs)
     assert rows(table) == [
         ("Motifs", "full", [0]), ("Motifs", "full", [0]), ("VCTree", "full", [0]), ("Motifs", "distant", [0])
     ]  # fmt: skip
-    assert table.labels(table.settings[:3]) == ["Motifs, bias", "Motifs, no bias", "VCTree"]
+    assert table.legend(table.settings[:3]) == ["Motifs, bias", "Motifs, no bias", "VCTree"]
 
 
 def test_tasks_have_tables_of_their_own(make):
-    tables = compare([make("a", task="sgdet", zero_shot="other"), make("b"), make("c", task="sgcls")])
+    tables = comparison_tables([make("a", task="sgdet", zero_shot="other"), make("b"), make("c", task="sgcls")])
     assert [table.title for table in tables] == ["PredCls", "SGCls", "SGDet"]
 
 
@@ -123,7 +123,7 @@ def test_what_was_measured_otherwise_is_refused(key, data_per_seed, make):
     value, message = DIFFERENT[key]
     runs = [make("one"), make("two", predictor="VCTreePredictor", **{key: value})]
     with pytest.raises(InputError, match=message) as error:
-        compare(runs, data_per_seed)
+        comparison_tables(runs, data_per_seed)
     assert "one and " in str(error.value) and str(runs[1].folder) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -132,7 +132,7 @@ def test_the_name_of_a_test_set_does_not_count(make, tmp_path):
     folder = write_run(tmp_path / "other")
     results = next((folder / "inference").iterdir())
     results.rename(results.with_name("GQA_200_test"))
-    (table,) = compare([make("one", predictor="VCTreePredictor"), read_run(folder)])
+    (table,) = comparison_tables([make("one", predictor="VCTreePredictor"), read_run(folder)])
     assert table.datasets == ("VG_stanford_filtered_with_attribute_test", "GQA_200_test")
 
 
@@ -148,8 +148,8 @@ def seeds_with_data(make, missing=()):
 def test_data_of_every_seed_must_be_asked_for(make):
     runs = seeds_with_data(make)
     with pytest.raises(InputError, match="--data-per-seed"):
-        compare(runs)
-    (table,) = compare(runs, data_per_seed=True)
+        comparison_tables(runs)
+    (table,) = comparison_tables(runs, data_per_seed=True)
     assert rows(table) == [("Motifs", "full", [0, 1, 2]), ("VCTree", "full", [0, 1, 2])]
     assert table.test_sets == ("set0", "set1", "set2")
 
@@ -157,31 +157,31 @@ def test_data_of_every_seed_must_be_asked_for(make):
 def test_with_data_of_every_seed_every_row_needs_every_seed(make):
     runs = seeds_with_data(make, missing=[("VCTreePredictor", 1)])
     with pytest.raises(InputError, match=re.escape("VCTree (full labels, predcls) has no run of the seed 1,")):
-        compare(runs, data_per_seed=True)
+        comparison_tables(runs, data_per_seed=True)
 
 
 def test_with_data_of_every_seed_a_run_without_seed_is_refused(make):
     with pytest.raises(InputError, match="has no seed"):
-        compare([make("one", seed=None)], data_per_seed=True)
+        comparison_tables([make("one", seed=None)], data_per_seed=True)
 
 
 def test_kinds_of_zero_shot_recall_are_left_out_where_they_differ(make):
-    runs = [make("one"), make("two", labels={"supervision": "distant"}, zero_shot_kinds="zzzz")]
-    (table,) = compare(runs)
+    runs = [make("one"), make("two", tags={"supervision": "distant"}, zero_shot_kinds="zzzz")]
+    (table,) = comparison_tables(runs)
     assert table.metric(table.settings[0], "zR", 20) is not None
     assert table.metric(table.settings[0], "zR_new_pair", 20) is None
-    assert compare(runs[:1])[0].metric(table.settings[0], "zR_new_pair", 20) is not None
+    assert comparison_tables(runs[:1])[0].metric(table.settings[0], "zR_new_pair", 20) is not None
 
 
 @pytest.mark.parametrize("seed, message", [(4, "with the same seed 4"), (None, "with no seed")])
 def test_the_same_seed_twice_gives_no_spread(seed, message, make):
     with pytest.raises(InputError, match=message):
-        compare([make("one", seed=seed), make("two", seed=seed)])
+        comparison_tables([make("one", seed=seed), make("two", seed=seed)])
 
 
 def test_nothing_and_the_same_folder_twice(make):
     with pytest.raises(InputError, match="no run"):
-        compare([])
+        comparison_tables([])
     run = make("one")
     with pytest.raises(InputError, match="given twice"):
-        compare([run, run])
+        comparison_tables([run, run])

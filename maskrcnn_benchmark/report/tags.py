@@ -9,7 +9,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 HEAD = "MODEL.ROI_RELATION_HEAD."
 # The keys of run.json with the types that they take.
-LABELS: dict[str, tuple[type, ...]] = {
+TAGS: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "supervision": (str,),
     "seed": (int,),
@@ -21,24 +21,24 @@ _MODELS = {"MotifPredictor": "Motifs", "VCTreePredictor": "VCTree", "Transformer
            "IMPPredictor": "IMP"}  # fmt: skip
 
 
-def check_labels(labels: Any, path: Path) -> dict[str, Any]:
-    """The labels of a `run.json`.
+def check_tags(tags: Any, path: Path) -> dict[str, Any]:
+    """The tags of a `run.json`.
 
     Raises:
-        InputError: anything but a dictionary of `LABELS`.
+        InputError: anything but a dictionary of `TAGS`.
     """
-    if not isinstance(labels, dict):
-        raise InputError(f"{path} must hold a dictionary of the labels {', '.join(LABELS)}")
-    for name, value in labels.items():
-        if name not in LABELS:
-            raise InputError(f"{path} has the label {name!r}; labels are {', '.join(LABELS)}")
-        if type(value) not in LABELS[name]:
-            wanted = " or ".join(kind.__name__ for kind in LABELS[name])
-            raise InputError(f"{path}: the label {name} must be {wanted}, found {value!r}")
-    return labels
+    if not isinstance(tags, dict):
+        raise InputError(f"{path} must hold a dictionary of the tags {', '.join(TAGS)}")
+    for name, value in tags.items():
+        if name not in TAGS:
+            raise InputError(f"{path} has the tag {name!r}; tags are {', '.join(TAGS)}")
+        if type(value) not in TAGS[name]:
+            wanted = " or ".join(kind.__name__ for kind in TAGS[name])
+            raise InputError(f"{path}: the tag {name} must be {wanted}, found {value!r}")
+    return tags
 
 
-def derive_labels(config: dict[str, Any]) -> dict[str, Any]:
+def derive_tags(config: dict[str, Any]) -> dict[str, Any]:
     """Model, supervision, bias and text, as far as a configuration tells.
 
     Args:

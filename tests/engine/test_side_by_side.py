@@ -5,7 +5,7 @@ import torch
 from support import boxlist
 
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import rank_image
-from maskrcnn_benchmark.engine.compare import compare
+from maskrcnn_benchmark.engine.side_by_side import side_by_side
 
 CLASSES, PREDICATES = ["", "man", "horse", "hat"], ["", "riding", "wearing", "near"]
 
@@ -31,14 +31,14 @@ def test_matches_are_marked_on_both_sides():
         [[1, 0], [0, 1]],
         [[0.1, 0.7, 0.1, 0.1], [0.2, 0.1, 0.1, 0.6]],
     )
-    left, right = compare(truth(), predicted, CLASSES, PREDICATES, "sgdet")
+    left, right = side_by_side(truth(), predicted, CLASSES, PREDICATES, "sgdet")
     assert left.relations == [(0, "riding", 1), (0, "wearing", 2), (1, "near", 2)]  # the repeated one once
     assert left.found == [True, False, False] and left.found_boxes == [True, True, False]
     assert left.notes == ["(prediction 1)", "", ""] and left.title == "ground truth: 1 of 3 relations found"
     assert right.relations == [(1, "riding", 0), (0, "near", 1)]
     assert right.found == [True, False] and right.found_boxes == [True, True, False]
     assert right.notes == ["0.7", "0.6"] and right.title == "first 2 predictions: 1 are annotated"
-    left, right = compare(truth(), predicted, CLASSES, PREDICATES, "sgdet", top_k=0)
+    left, right = side_by_side(truth(), predicted, CLASSES, PREDICATES, "sgdet", top_k=0)
     assert left.found == [False] * 3 and right.relations == []
 
 
@@ -52,11 +52,11 @@ def test_hits_are_those_of_the_evaluation():
         predicted = prediction(boxes.tolist(), rng.choice([1, 2, 3], 3).tolist(), pairs, scores)
         ranks = rank_image(truth(), predicted, "sgdet", 0.5, distinct=True)["rank"]
         for k in (1, 3, 6):
-            left, _ = compare(truth(), predicted, CLASSES, PREDICATES, "sgdet", top_k=k)
+            left, _ = side_by_side(truth(), predicted, CLASSES, PREDICATES, "sgdet", top_k=k)
             assert left.found == (ranks < k).tolist()
 
 
 def test_predcls_takes_the_given_objects():
     predicted = prediction(truth().bbox, [3, 3, 3], [[0, 1]], [[0.0, 1.0, 0.0, 0.0]])
-    left, right = compare(truth(), predicted, CLASSES, PREDICATES, "predcls")
+    left, right = side_by_side(truth(), predicted, CLASSES, PREDICATES, "predcls")
     assert right.names == ["man", "horse", "hat"] and right.found == [True] and left.found_boxes == [True] * 3

@@ -11,7 +11,7 @@ from support import HEAD, PARITY, boxlist
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data import use_statistics
-from maskrcnn_benchmark.engine.predict import best_of, list_images, load_predictor, scene_graph, write_graphs
+from maskrcnn_benchmark.engine.scene_predictor import best_of, list_images, load_predictor, scene_graph, write_graphs
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.errors import InputError
