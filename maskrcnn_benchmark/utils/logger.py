@@ -6,13 +6,7 @@ import logging
 import os
 import sys
 
-DEBUG_PRINT_ON = False
-
-
-def debug_print(logger: logging.Logger | None, info: str) -> None:
-    """Log a step of the program where `DEBUG_PRINT_ON` is set."""
-    if DEBUG_PRINT_ON and logger is not None:
-        logger.info("%s %s", "#" * 20, info)
+from maskrcnn_benchmark.sgb_compat import DEBUG_PRINT_ON, debug_print  # noqa: F401  (SGB's users find them here)
 
 
 def setup_logger(name: str, save_dir: str, distributed_rank: int, filename: str = "log.txt") -> logging.Logger:

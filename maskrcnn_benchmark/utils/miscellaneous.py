@@ -8,6 +8,8 @@ import os
 import numpy as np
 from yacs.config import CfgNode
 
+from maskrcnn_benchmark.sgb_compat import argsort_desc, intersect_2d  # noqa: F401  (SGB's users find them here)
+
 from .comm import is_main_process
 from .files import atomic_write
 
@@ -33,18 +35,6 @@ def save_config(cfg: CfgNode, path: str) -> None:
     if is_main_process():
         with atomic_write(path) as temporary:
             temporary.write_text(cfg.dump(), encoding="utf-8")
-
-
-def intersect_2d(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """Which rows of x1 [n, k] equal which rows of x2 [m, k]: bool [n, m]."""
-    if x1.shape[1] != x2.shape[1]:
-        raise ValueError(f"rows must have one length, found {x1.shape[1]} and {x2.shape[1]}")
-    return (x1[:, None, :] == x2[None, :, :]).all(2)
-
-
-def argsort_desc(scores: np.ndarray) -> np.ndarray:
-    """Indices [n, scores.ndim] of all elements, largest first."""
-    return np.column_stack(np.unravel_index(np.argsort(-scores.ravel()), scores.shape))
 
 
 def bbox_overlaps(boxes1, boxes2) -> np.ndarray:

@@ -5,9 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from support import PARITY
 
-from maskrcnn_benchmark.data.datasets import ListDataset
 from maskrcnn_benchmark.data.datasets.images import image_format, image_size, load_image
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -72,12 +70,3 @@ def test_an_image_too_large_to_be_true_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(InputError, match=r"bomb\.png cannot be read"):
         load_image(path)
-
-
-def test_a_list_of_images_is_a_data_set():
-    paths = sorted((PARITY / "vg" / "VG_100K").iterdir())[:2]
-    dataset = ListDataset(paths, transforms=lambda image, target: (image, target))
-    image, target = dataset[1]
-    assert len(dataset) == 2
-    assert dataset.get_img_info(1) == {"width": image.width, "height": image.height}
-    assert target.bbox.tolist() == [[0, 0, image.width, image.height]]

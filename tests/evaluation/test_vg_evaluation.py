@@ -11,7 +11,6 @@ from support import PARITY, TASKS, boxlist, parity_config, vg_dataset
 
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import (
     VGEvaluator,
-    convert_relation_matrix_to_triplets,
     do_vg_evaluation,
     evaluate_relation_of_one_image,
     finish_metrics,
@@ -206,8 +205,3 @@ def test_predictions_for_sgbs_notebooks(dataset, tmp_path):
     label = int(groundtruths[2].get_field("labels")[0])
     assert visual[2]["groundtruth"][0][4] == dataset.ind_to_classes[label]
     assert visual[2]["img_file"].endswith(dataset.filenames[2].rsplit("/", 1)[1])
-
-
-def test_relation_matrix_to_triplets():
-    matrix = torch.tensor([[0, 3, 0], [0, 0, 0], [7, 1, 0]])
-    assert convert_relation_matrix_to_triplets(matrix).tolist() == [[0, 1, 3], [2, 0, 7], [2, 1, 1]]

@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from maskrcnn_benchmark.utils import logger as module
-from maskrcnn_benchmark.utils.logger import debug_print, setup_logger
+from maskrcnn_benchmark.utils.logger import setup_logger
 
 
 @pytest.fixture
@@ -41,13 +40,3 @@ def test_other_ranks_are_silent(name, tmp_path, capsys):
 def test_without_a_folder_only_the_screen(name, capsys):
     setup_logger(name, "", 0).info("here")
     assert "here" in capsys.readouterr().out
-
-
-def test_debug_print_follows_its_switch(name, capsys, monkeypatch):
-    log = setup_logger(name, "", 0)
-    debug_print(log, "step")
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr(module, "DEBUG_PRINT_ON", True)
-    debug_print(log, "step")
-    debug_print(None, "step")
-    assert "step" in capsys.readouterr().out

@@ -16,9 +16,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.imports import import_file
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger, SmoothedValue
 from maskrcnn_benchmark.utils.miscellaneous import (
-    argsort_desc,
     bbox_overlaps,
-    intersect_2d,
     mkdir,
     save_config,
     save_labels,
@@ -67,18 +65,6 @@ def test_timer_averages_its_calls():
     assert timer.toc(average=False) >= 0
     timer.reset()
     assert timer.average_time == 0.0
-
-
-def test_rows_of_one_array_in_another():
-    first, second = np.array([[1, 2], [3, 4], [1, 2]]), np.array([[3, 4], [1, 2]])
-    assert intersect_2d(first, second).tolist() == [[False, True], [True, False], [False, True]]
-    with pytest.raises(ValueError, match="2 and 1"):
-        intersect_2d(first, second[:, :1])
-
-
-def test_indices_of_the_largest():
-    scores = np.array([[0.1, 0.9], [0.5, 0.3]])
-    assert argsort_desc(scores).tolist() == [[0, 1], [1, 0], [1, 1], [0, 0]]
 
 
 def test_overlaps_of_lists_and_tensors():

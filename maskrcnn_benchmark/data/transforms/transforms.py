@@ -7,7 +7,8 @@ import random
 import torchvision
 from torchvision.transforms import functional as F
 
-from maskrcnn_benchmark.structures.bounding_box import FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM, BoxList
+from maskrcnn_benchmark.sgb_compat import RandomHorizontalFlip  # noqa: F401  (SGB's users find it here)
+from maskrcnn_benchmark.structures.bounding_box import FLIP_TOP_BOTTOM, BoxList
 
 
 class Compose:
@@ -54,19 +55,6 @@ class Resize:
             return image
         if isinstance(target, BoxList):
             target = target.resize(image.size)
-        return image, target
-
-
-class RandomHorizontalFlip:
-    """Mirror left and right with a probability."""
-
-    def __init__(self, prob: float = 0.5):
-        self.prob = prob
-
-    def __call__(self, image, target):
-        if random.random() < self.prob:
-            image = F.hflip(image)
-            target = target.transpose(FLIP_LEFT_RIGHT)
         return image, target
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.sgb_compat import FocalLoss  # noqa: F401  (SGB's users find it here)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 LABEL_SMOOTHING = 0.01
@@ -47,22 +48,6 @@ class RelationLossComputation:
             mean_cross_entropy(torch.cat(list(relation_logits)), torch.cat(list(rel_labels)), self.label_smoothing),
             mean_cross_entropy(torch.cat(list(refine_logits)), obj_labels, self.label_smoothing),
         )
-
-
-class FocalLoss(nn.Module):
-    """Focal loss of class logits (Lin et al., ICCV 2017, eq. 5); `alpha` weighs foreground, 1 - `alpha` background."""
-
-    def __init__(self, gamma: float = 0, alpha: float | None = None, size_average: bool = True):
-        super().__init__()
-        self.gamma, self.alpha, self.size_average = gamma, alpha, size_average
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Logits [m, R] and labels int64 [m], background 0 -> mean or sum over the rows."""
-        log_p = -F.cross_entropy(input, target, reduction="none")
-        loss = -((1 - log_p.exp()) ** self.gamma) * log_p
-        if self.alpha is not None:
-            loss = loss * torch.where(target > 0, self.alpha, 1 - self.alpha)
-        return loss.mean() if self.size_average else loss.sum()
 
 
 def make_roi_relation_loss_evaluator(cfg) -> RelationLossComputation:

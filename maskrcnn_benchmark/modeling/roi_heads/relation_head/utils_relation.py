@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.sgb_compat import nms_overlaps  # noqa: F401  (SGB's users find it here)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 
@@ -87,15 +88,6 @@ def get_box_pair_info(box1: Tensor, box2: Tensor) -> Tensor:
     apart = (intersection[:, 2:] < intersection[:, :2]).any(dim=1, keepdim=True)
     intersection_info = get_box_info(intersection, need_norm=False).masked_fill(apart, 0.0)
     return torch.cat((box1, box2, get_box_info(union, need_norm=False), intersection_info), dim=1)
-
-
-def nms_overlaps(boxes: Tensor) -> Tensor:
-    """IoU of every two objects with each class's own boxes: [n, C, 4] -> [n, n, C]."""
-    top_left = torch.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
-    bottom_right = torch.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
-    intersection = (bottom_right - top_left + 1.0).clamp(min=0).prod(dim=-1)
-    areas = (boxes[..., 2:] - boxes[..., :2] + 1.0).prod(dim=-1)  # [n, C]
-    return intersection / (areas[None] - intersection + areas[:, None])
 
 
 def greedy_class_nms(

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
+from maskrcnn_benchmark.sgb_compat import _compute_pred_matches, _triplet  # noqa: F401  (SGB's users find them here)
 
 from .ranks import MAX_RANK, TOP_K, contains_triplets, grouped_mean, hits_at, mean
 
@@ -209,54 +209,3 @@ class SGAccumulateRecall(_PerK):
 
     def values(self, mode: str) -> dict[int, float]:
         return self.result_dict[mode + self.container]
-
-
-# -- SGB's matching of loose triplets, for code that was written against it ------------------------------------------
-def _triplet(
-    relations: np.ndarray,
-    classes: np.ndarray,
-    boxes: np.ndarray,
-    predicate_scores: np.ndarray | None = None,
-    class_scores: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Relations int [P, 3] of (subject index, object index, predicate) written out.
-
-    Returns:
-        (subject class, predicate, object class) [P, 3]; subject and object boxes [P, 8]; and, where both scores are
-        given, (subject score, predicate score, object score) [P, 3].
-    """
-    subjects, objects, predicates = relations.T
-    scores = None
-    if predicate_scores is not None and class_scores is not None:
-        scores = np.column_stack((class_scores[subjects], predicate_scores, class_scores[objects]))
-    triplets = np.column_stack((classes[subjects], predicates, classes[objects]))
-    return triplets, np.column_stack((boxes[subjects], boxes[objects])), scores
-
-
-def _compute_pred_matches(
-    gt_triplets: np.ndarray,
-    pred_triplets: np.ndarray,
-    gt_boxes: np.ndarray,
-    pred_boxes: np.ndarray,
-    iou_thres: float,
-    phrdet: bool = False,
-) -> list[list[int]]:
-    """For each prediction the indices of the ground truths that it matches.
-
-    Args:
-        gt_triplets, pred_triplets: (subject class, predicate, object class) [G, 3] and [P, 3].
-        gt_boxes, pred_boxes: subject and object boxes [G, 8] and [P, 8].
-        phrdet: compare the boxes around subject and object instead of each of them.
-    """
-    matches = (pred_triplets[:, None] == gt_triplets[None]).all(2)
-    if phrdet:
-        matches &= bbox_overlaps(_around(pred_boxes), _around(gt_boxes)) >= iou_thres
-    else:
-        for part in (slice(4), slice(4, 8)):
-            matches &= bbox_overlaps(pred_boxes[:, part], gt_boxes[:, part]) >= iou_thres
-    return [np.flatnonzero(row).tolist() for row in matches]
-
-
-def _around(boxes: np.ndarray) -> np.ndarray:
-    """The box around both boxes of each row [P, 8]: [P, 4]."""
-    return np.column_stack((np.minimum(boxes[:, :2], boxes[:, 4:6]), np.maximum(boxes[:, 2:4], boxes[:, 6:])))

@@ -10,8 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from maskrcnn_benchmark.sgb_compat import (  # noqa: F401  (SGB's users find them here)
+    convert_relation_matrix_to_triplets,
+    evaluate_relation_of_one_image,
+)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -309,22 +312,6 @@ def predicted_objects(
     return _boxes(prediction), _array(prediction, "pred_labels"), _array(prediction, "pred_scores"), same_boxes
 
 
-def evaluate_relation_of_one_image(
-    groundtruth: BoxList, prediction: BoxList, global_container: dict, evaluator: dict[str, SceneGraphEvaluation]
-) -> None:
-    """Add one image to the metrics, as SGB does.
-
-    Args:
-        global_container: `mode`, `iou_thres` and `zeroshot_triplet` int [Z, 3].
-        evaluator: metrics by name, from `make_metrics`.
-    """
-    mode = global_container["mode"]
-    ranks = rank_image(groundtruth, prediction, mode, global_container["iou_thres"])
-    if ranks is not None:
-        ranks["image"] = np.zeros(len(ranks["rank"]), dtype=np.int64)
-        collect_metrics(evaluator, global_container, ranks, mode)
-
-
 # -- the metrics together --------------------------------------------------------------------------------------------
 def make_metrics(result_dict: dict, mode: str, num_rel: int, dataset) -> dict[str, SceneGraphEvaluation]:
     """SGB's metrics, under its names and in the order of its log; pair accuracy where the boxes are given."""
@@ -365,12 +352,6 @@ def finish_metrics(metrics: dict[str, SceneGraphEvaluation], mode: str) -> None:
             metric.calculate_mean_recall(mode)
         elif isinstance(metric, SGAccumulateRecall):
             metric.calculate_accumulate(mode)
-
-
-def convert_relation_matrix_to_triplets(relation: Tensor) -> Tensor:
-    """A matrix of predicates [n, n], 0 for none, as (subject, object, predicate) int64 [m, 3]."""
-    pairs = relation.nonzero()
-    return torch.cat((pairs, relation[pairs[:, 0], pairs[:, 1], None]), 1).long()
 
 
 def _array(boxes: BoxList, field: str) -> np.ndarray:
