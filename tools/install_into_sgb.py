@@ -5,12 +5,15 @@
     python tools/install_into_sgb.py PATH_TO_SGB --uninstall
 
 Besides new files in `relation_head/relclip/` and `configs/relclip/`, one line is added, at the end of SGB's
-`roi_relation_predictors.py`. Existing files that differ are left alone without --force.
+`roi_relation_predictors.py`. SGB's configurations cannot inherit from one another, so what a configuration has from its
+bases is written into it. Existing files that differ are left alone without --force.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import itertools
 import shutil
 from pathlib import Path
 
@@ -38,6 +41,57 @@ def plugin_files() -> list[Path]:
     return sorted(path.relative_to(ROOT) for folder, names in FOLDERS.items() for path in (ROOT / folder).glob(names))
 
 
+def content(path: Path) -> bytes:
+    """What a file of the plugin holds in an SGB checkout."""
+    if path.suffix == ".yaml":
+        return flat_config(ROOT / path).encode()
+    return (ROOT / path).read_bytes()
+
+
+def flat_config(path: Path) -> str:
+    """The text of a configuration with the values of its bases in it, and the comments on them.
+
+    It reads what configs/ holds, no YAML at large: a line for each key, groups indented by two spaces, comments on
+    values behind them or in the lines above.
+    """
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()))
+    tree = {}
+    _add_config(tree, path)
+
+    def written(node: dict, indent: str) -> list[str]:
+        found = []
+        for key, value in node.items():
+            if isinstance(value, dict):
+                found += [f"{indent}{key}:", *written(value, indent + "  ")]
+            else:
+                found += [indent + line for line in value]
+        return found
+
+    return "\n".join(head + written(tree, "")) + "\n"
+
+
+def _add_config(tree: dict, path: Path) -> None:
+    """Put the lines of each value of a configuration, after those of its bases, into nested dictionaries."""
+    comments, group = [], []
+    for line in path.read_text().splitlines():
+        text = line.strip()
+        if not text or text.startswith("#"):
+            comments += [text] if text else []
+            continue
+        key, value = (part.strip() for part in text.split(":", 1))
+        group = [*group[: (len(line) - len(line.lstrip())) // 2], key]
+        if key == "_BASE_":
+            bases = ast.literal_eval(value)
+            for base in [bases] if isinstance(bases, str) else bases:
+                _add_config(tree, path.parent / base)
+        elif value and not value.startswith("#"):
+            node = tree
+            for part in group[:-1]:
+                node = node.setdefault(part, {})
+            node[key] = [*comments, text]
+        comments = []
+
+
 def check_checkout(sgb: Path) -> None:
     """Refuse a folder that is no SGB checkout.
 
@@ -63,7 +117,7 @@ def states(sgb: Path) -> dict[Path, str]:
         if not target.exists():
             found[path] = "missing"
         else:
-            same = target.is_file() and target.read_bytes() == (ROOT / path).read_bytes()
+            same = target.is_file() and target.read_bytes() == content(path)
             found[path] = "same" if same else "different"
     return found
 
@@ -89,7 +143,7 @@ def install(sgb: Path, force: bool) -> None:
     for path in copied:
         (sgb / path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(sgb / path) as temporary:
-            shutil.copyfile(ROOT / path, temporary)
+            Path(temporary).write_bytes(content(path))
     registers = not is_registered(sgb)
     if registers:
         source = (sgb / REGISTERS).read_bytes()

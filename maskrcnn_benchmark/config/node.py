@@ -6,6 +6,7 @@ import ast
 import contextlib
 import difflib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import yaml
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import InputError
+
+BASE_KEY = "_BASE_"  # as in detectron2
 
 
 def dotted_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
@@ -40,23 +43,29 @@ class ConfigNode(CfgNode):
     """
 
     def merge_from_file(self, cfg_filename: str) -> None:
-        """Merge a YAML file.
+        """Merge a YAML file, after the files that its key `_BASE_` names.
+
+        `_BASE_` is a path relative to the file, or a list of such paths, of which later ones win. Bases may have bases.
 
         Raises:
-            InputError: the file is missing or malformed, or as `merge_from_list`.
+            InputError: the file or a base is missing or malformed, bases lead in a circle, or as `merge_from_list`.
         """
-        path = Path(cfg_filename)
-        if not path.is_file():
-            raise InputError(f"configuration file {path} does not exist")
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from error
-        if loaded is None:
-            return
-        if not isinstance(loaded, dict):
-            raise InputError(f"configuration file {path} must hold keys and values, found {type(loaded).__name__}")
-        self._merge(loaded, f"configuration file {path}: ")
+        self._merge_files(Path(cfg_filename), ())
+
+    def _merge_files(self, path: Path, above: tuple[Path, ...]) -> None:
+        """Merge the bases of a file, then the file; `above` are those that it is a base of."""
+        if any(path.resolve() == one.resolve() for one in above):
+            circle = " -> ".join(map(str, (*above, path)))
+            raise InputError(f"configuration files are each other's {BASE_KEY}: {circle}")
+        values = _read(path, f"{BASE_KEY} of {above[-1]}" if above else "")
+        bases = values.pop(BASE_KEY, [])
+        if isinstance(bases, str):
+            bases = [bases]
+        if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+            raise InputError(f"configuration file {path}: {BASE_KEY} must be a path or a list of them, found {bases!r}")
+        for base in bases:
+            self._merge_files(Path(os.path.normpath(path.parent / base)), (*above, path))
+        self._merge(values, f"configuration file {path}: ")
 
     def merge_from_other_cfg(self, cfg_other: dict) -> None:
         """Merge nested dictionaries or another configuration; errors as `merge_from_list`."""
@@ -108,6 +117,21 @@ class ConfigNode(CfgNode):
         for part in key.split("."):
             node = node[part]
         return node
+
+
+def _read(path: Path, origin: str) -> dict:
+    """The keys and values of a file; `origin` says in a message where its name comes from."""
+    if not path.is_file():
+        raise InputError(f"configuration file {path} does not exist" + (f" ({origin})" if origin else ""))
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise InputError(f"configuration file {path} must hold keys and values, found {type(loaded).__name__}")
+    return loaded
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:

@@ -83,6 +83,72 @@ def test_missing_file(config, tmp_path):
         config.merge_from_file(str(tmp_path / "none.yaml"))
 
 
+def write_files(folder, **texts):
+    """Files by their names, with `__` for the folder; the path of the last one."""
+    for name, text in texts.items():
+        path = folder / (name.replace("__", "/") + ".yaml")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return str(path)
+
+
+def test_a_file_wins_over_its_bases_and_a_later_base_over_an_earlier_one(config, tmp_path):
+    path = write_files(
+        tmp_path,
+        common="SOLVER: {MAX_ITER: 1, BASE_LR: 0.1, GAMMA: 0.2, STEPS: [1, 2]}",
+        base__first='_BASE_: "../common.yaml"\nSOLVER: {MAX_ITER: 2, BASE_LR: 0.3}\nDTYPE: "float16"',
+        base__second="SOLVER: {BASE_LR: 0.4}",
+        own='_BASE_: ["base/first.yaml", "base/second.yaml"]\nDTYPE: "bfloat16"',
+    )
+    config.merge_from_file(path)
+    solver = config.SOLVER
+    assert (solver.MAX_ITER, solver.BASE_LR, solver.GAMMA, solver.STEPS) == (2, 0.4, 0.2, (1, 2))
+    assert config.DTYPE == "bfloat16" and "_BASE_" not in config.dump()
+    config.merge_from_file(str(tmp_path / "common.yaml"))
+    assert config.SOLVER.MAX_ITER == 1
+
+
+def test_two_bases_may_have_the_same_base(config, tmp_path):
+    path = write_files(
+        tmp_path,
+        common="SOLVER: {MAX_ITER: 1}",
+        left="_BASE_: common.yaml\nSOLVER: {GAMMA: 0.2}",
+        right="_BASE_: common.yaml\nSOLVER: {BASE_LR: 0.3}",
+        own="_BASE_: [left.yaml, right.yaml]",
+    )
+    config.merge_from_file(path)
+    assert (config.SOLVER.MAX_ITER, config.SOLVER.GAMMA, config.SOLVER.BASE_LR) == (1, 0.2, 0.3)
+
+
+def test_an_absolute_path_is_a_base_too(config, tmp_path):
+    config.merge_from_file(write_files(tmp_path, one="DTYPE: float16", two=f"_BASE_: {tmp_path}/one.yaml"))
+    assert config.DTYPE == "float16"
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (
+            "SOLVER: {MAX_ITR: 3}",
+            r"configuration file \S*/base.yaml: SOLVER.MAX_ITR is not .* did you mean",
+        ),
+        ("SOLVER: {MAX_ITER: x}", r"configuration file \S*/base.yaml: SOLVER.MAX_ITER must be of type int"),
+        ("[1, 2]", r"configuration file \S*/base.yaml must hold keys and values, found list"),
+        ("SOLVER: [1", r"configuration file \S*/base.yaml is not valid YAML"),
+        ("_BASE_: none.yaml", r"configuration file \S*/none.yaml does not exist \(_BASE_ of \S*/base.yaml\)"),
+        ("_BASE_: own.yaml", r"files are each other's _BASE_: \S*/own.yaml -> \S*/base.yaml -> \S*/own.yaml"),
+        ("_BASE_: base.yaml", r"files are each other's _BASE_: \S*/own.yaml -> \S*/base.yaml -> \S*/base.yaml"),
+        ("_BASE_: 3", r"configuration file \S*/base.yaml: _BASE_ must be a path or a list of them, found 3"),
+        ("_BASE_: [3]", r"_BASE_ must be a path or a list of them, found \[3\]"),
+        ("SOLVER: {_BASE_: own.yaml}", r"configuration file \S*/base.yaml: SOLVER._BASE_ is not a configuration key"),
+    ],
+)
+def test_what_is_wrong_in_a_base_is_told_of_the_base(config, tmp_path, base, message):
+    with pytest.raises(InputError, match=message) as error:
+        config.merge_from_file(write_files(tmp_path, base=base, own="_BASE_: base.yaml\nDTYPE: float16"))
+    assert "\n" not in str(error.value)
+
+
 def test_values_take_the_type_of_the_default(config, tmp_path):
     config.merge_from_list(["SOLVER.BASE_LR", "1", "SOLVER.WEIGHT_DECAY", "1e-4", "OUTPUT_DIR", "2024"])
     config.merge_from_file(

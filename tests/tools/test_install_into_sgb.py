@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from support import PARITY
 
+from maskrcnn_benchmark.config.load import load_config
+
 ROOT = Path(__file__).resolve().parents[2]
 STANDIN = ROOT / "tests" / "data" / "sgb_standin"
 TOOL = ROOT / "tools" / "install_into_sgb.py"
@@ -65,6 +67,14 @@ def test_installed_it_trains_and_predicts(sgb):
     environment = {**os.environ, "PYTHONPATH": str(sgb), "OMP_NUM_THREADS": "1"}
     out = run(sgb / "use_plugin.py", *configurations, env=environment, cwd=sgb)
     assert len(out.splitlines()) == len(configurations) + 15
+
+
+def test_configurations_are_flat_and_say_the_same(sgb):
+    run(TOOL, sgb)
+    for path in (sgb / "configs" / "relclip").glob("*.yaml"):
+        text = path.read_text()
+        assert "_BASE_" not in text and "# pixels of the shorter side" in text
+        assert load_config(str(path)) == load_config(str(ROOT / "configs" / "relclip" / path.name))
 
 
 def test_a_second_run_changes_nothing(sgb):
