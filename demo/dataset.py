@@ -1,6 +1,7 @@
 """Writes the drawn world as a data set in the VG-SGG format, so that every tool reads it as it reads Visual Genome."""
 
 import hashlib
+import inspect
 import json
 import os
 import random
@@ -166,7 +167,7 @@ def _record(settings: DatasetSettings) -> dict:
     """What decides the files: the settings, and the code that draws."""
     code = hashlib.sha256()
     for module in (vocabulary, actions, world, shapes, things, placements, scenes, drawing, captions):
-        code.update(Path(module.__file__).read_bytes())
+        code.update(inspect.getsource(module).encode())
     code.update(Path(__file__).read_bytes())
     return {"settings": json.loads(json.dumps(asdict(settings))), "code": code.hexdigest()}
 
@@ -224,7 +225,8 @@ def make_dataset(out: str | os.PathLike, settings: DatasetSettings, overwrite: b
 def _write_all(folder: Path, settings: DatasetSettings) -> None:
     the_world = settings.make_world()
     (folder / "VG_100K").mkdir()
-    rows, info = _Rows(), []
+    rows = _Rows()
+    info: list[dict] = []
     plan = [(split, i) for split in SPLIT_CODES for i in range(getattr(settings, split))]
     for split, index in tqdm(plan, desc="drawing", unit="image", mininterval=1.0):
         rng = random.Random(f"{split} {settings.seed} {index}")

@@ -46,7 +46,7 @@ class Canvas:
         outline = _mix(thing.colour, (0, 0, 0), 0.65)
         smaller = min(thing.width, thing.height)
         for kind, points, colour, width in poses.get(thing.pose, poses["stand"]):
-            fill = shades[colour] if isinstance(colour, str) else colour
+            fill: tuple[int, int, int] | None = shades[colour] if isinstance(colour, str) else colour
             corners = [
                 (thing.x + thing.width * (1 - x if thing.flip else x), thing.y + thing.height * y) for x, y in points
             ]
@@ -88,7 +88,8 @@ class Canvas:
 
 
 def _mix(colour: tuple[int, int, int], other: tuple[int, int, int], share: float) -> tuple[int, int, int]:
-    return tuple(round(a * (1 - share) + b * share) for a, b in zip(colour, other, strict=True))
+    red, green, blue = (round(a * (1 - share) + b * share) for a, b in zip(colour, other, strict=True))
+    return red, green, blue
 
 
 def _arm(canvas: Canvas, s: Thing, o: Thing) -> None:

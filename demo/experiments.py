@@ -157,10 +157,11 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"
-    text = (CLIP_NODE, text_file(root, experiment.text))
+    text: tuple = (CLIP_NODE, text_file(root, experiment.text))
     if experiment.text == RANDOM:
         text = (HEAD + "WORD_EMBEDDING", "random", HEAD + "RELCLIP.BANK_FILE", text_file(root, RANDOM))
-    tool, weight = "relation_train_net.py", ()
+    tool = "relation_train_net.py"
+    weight: tuple = ()
     if experiment.trained:
         tool, weight = "relation_test_net.py", ("MODEL.WEIGHT", root / experiment.trained / "model_final.pth")
     return _tool(

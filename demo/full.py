@@ -28,10 +28,12 @@ from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 
 IMAGES = {"val": 300, "test": 600}
+_Tried = tuple[tuple[bool, float, dict[str, tuple]], ...]
 # Tried for every model: (frequency bias, learning rate, further options by name), four each.
-_USUAL = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.006, {}))
-_SLOWER = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))  # SGB's rate for it is a tenth
-_UNBIASED = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
+_USUAL: _Tried = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.006, {}))
+# SGB's rate for it is a tenth
+_SLOWER: _Tried = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))
+_UNBIASED: _Tried = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
 _OF_RELCLIP = (
     (True, 0.003, {"images1": image_tower(1.0)}),
     (True, 0.003, {"images1.5": image_tower(1.5)}),

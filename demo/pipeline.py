@@ -69,7 +69,8 @@ def run_steps(steps: Sequence[Step], inherited: int, workers: int = 2) -> None:
     if unknown := {need for step in steps for need in step.needs} - {step.name for step in steps}:
         raise InputError(f"steps need what no step makes: {', '.join(sorted(unknown))}")
     done: set[str] = set()
-    waiting, running = [], []
+    waiting: list[Step] = []
+    running: list[tuple[Step, subprocess.Popen, float]] = []
     for step in steps:
         if step.result.exists():
             print(f"{step.name}: done already ({step.result})", flush=True)

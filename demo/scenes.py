@@ -125,6 +125,7 @@ def make_cluster(
         most: at most so many things.
     """
     first = world.fact(rng, training=training, flatness=flatness)
+    assert first is not None  # some class can always do something
     subject = make_thing(first.subject, rng)
     cluster = Cluster([subject])
     facts = [first]
@@ -188,7 +189,7 @@ def make_scene(
         clusters.append(Cluster([make_thing(rng.choice(OBJECT_NAMES), rng)]))
         count += 1
     _arrange(clusters, settings, rng)
-    background = tuple(rng.randint(190, 250) for _ in range(3))
+    background = rng.randint(190, 250), rng.randint(190, 250), rng.randint(190, 250)
     scene = Scene(settings.width, settings.height, background, clusters)
     _annotate(scene, world, settings, rng, training)
     return scene

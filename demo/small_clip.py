@@ -56,6 +56,8 @@ class CompactTokens(nn.Module):
     """Takes the place of CLIP's token table in training: only the rows that captions use exist, so that the optimizer
     need not go through 49,408 rows a step."""
 
+    row_of: Tensor
+
     def __init__(self, table: nn.Embedding, used: Tensor):
         """
         Args:
@@ -173,7 +175,7 @@ def train_clip(data: CaptionedPictures, settings: ClipSettings, seed: int, logge
     start = time.perf_counter()
     for step in range(1, settings.steps + 1):
         batch = next(batches)
-        sentences = CaptionedPictures(pictures[batch], [data.triplets[i] for i in batch]).captions(rng)
+        sentences = CaptionedPictures(data.pictures[batch], [data.triplets[i] for i in batch]).captions(rng)
         x = normalise_pictures(pictures[batch])
         if rng.random() < 0.5:
             x = x.flip(-1)

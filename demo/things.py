@@ -52,6 +52,7 @@ def make_thing(name: str, rng: random.Random) -> Thing:
     """A thing of a class with its own size, colour and side that it faces."""
     kind = OBJECTS[name]
     size = rng.uniform(0.85, 1.15)
-    colour = tuple(max(0, min(255, channel + rng.randint(-28, 28))) for channel in kind.colour)
-    width = kind.width * size * rng.uniform(0.92, 1.08)
-    return Thing(name, width, kind.height * size, colour, rng.choice(_SKINS), rng.choice(_HAIR), rng.random() < 0.5)
+    red, green, blue = (max(0, min(255, channel + rng.randint(-28, 28))) for channel in kind.colour)
+    width, height = kind.width * size * rng.uniform(0.92, 1.08), kind.height * size
+    colour = red, green, blue
+    return Thing(name, width, height, colour, rng.choice(_SKINS), rng.choice(_HAIR), rng.random() < 0.5)

@@ -118,10 +118,10 @@ class World:
         wanted = round(self.settings.unseen_triplets * sum(map(len, self.pairs.values())))
         held: set[tuple[str, str, str]] = set()
         left = {pair: len(names) for pair, names in ways.items()}
-        for name, *pair in candidates:
-            if len(held) < wanted and left[tuple(pair)] > 1:
-                held.add((name, *pair))
-                left[tuple(pair)] -= 1
+        for name, subject, object_ in candidates:
+            if len(held) < wanted and left[subject, object_] > 1:
+                held.add((name, subject, object_))
+                left[subject, object_] -= 1
         return frozenset(held)
 
     def trainable(self, action: str, subject: str, object_: str) -> bool:
