@@ -112,7 +112,7 @@ def write_phrase_bank(path: str, names: dict) -> None:
 def make_config(task: str, predictor: str, options: list, bank: str):
     gt_box, gt_label = TASKS[task]
     options = [*options, HEAD + "PREDICTOR", predictor, HEAD + "WORD_EMBEDDING", "random", "MODEL.DEVICE", "cpu"]
-    options += [HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label, HEAD + "RELCLIP.BANK_FILE", bank]
+    options += [HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label, "MODEL.LANGUAGE.BANK_FILE", bank]
     return load_config(CONFIG, options)
 
 

@@ -6,11 +6,11 @@
 
 Published sizes (features 4096, context 512, text 512, 151 x 51 classes), made-up inputs. `step` times the whole
 relation head from the feature maps on, forward and backward, and inference, in turn with Motifs; the least processor
-times are compared. `memory` is the peak of what is allocated from the pair representations on, forward and backward,
-for 8 images of 1024 pairs of which a quarter is foreground: with the text branch and its phrases less without. `bank`
-embeds all phrases of 150 objects and 50 predicates with a text tower of ViT-B/32's size and random weights; its limit
-of 4 minutes on 2 cores is held against the processor time of all threads together. Exit status 1 where a limit is
-exceeded.
+times are compared. `memory` is the peak of what a predictor allocates in a training step, forward and
+backward, for 12 images of 1,056 pairs of which 80 have a predicate: that of RelCLIP with its phrases less that of
+Motifs. `bank` embeds all phrases of 150 objects and 50 predicates with a text tower of ViT-B/32's size and random
+weights; its limit of 4 minutes on 2 cores is held against the processor time of all threads together. Exit status 1
+where a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.build import use_statistics
+from maskrcnn_benchmark.modeling.language.defaults import language_node
+from maskrcnn_benchmark.modeling.language.embedding_cache import EmbeddingCache
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.contexts import Pairs
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.defaults import relclip_node
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding_cache import EmbeddingCache
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.predictor import RelCLIPPredictor, Truth
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.cli import run
 
@@ -71,7 +70,7 @@ def make_config(folder: str, predictor: str, *options):
             "po": rng.normal(size=(PREDICATES, OBJECTS, WIDTH)),
         }
         PhraseBank(names["obj_classes"][1:], names["rel_classes"][1:], {}, arrays).save(path)
-    settings = [HEAD + "PREDICTOR", predictor, HEAD + "WORD_EMBEDDING", "random", HEAD + "RELCLIP.BANK_FILE", path]
+    settings = [HEAD + "PREDICTOR", predictor, HEAD + "WORD_EMBEDDING", "random", "MODEL.LANGUAGE.BANK_FILE", path]
     return load_config(str(CONFIG), [*settings, "MODEL.DEVICE", "cpu", *options])
 
 
@@ -147,37 +146,31 @@ def peak_memory(job: Callable) -> float:
     return float(np.cumsum([size for _, size in sorted(changes)]).max()) / 1e6
 
 
-def measure_memory(folder: str, images: int = 8, pairs_per_image: int = 1024, objects: int = 80) -> dict[str, float]:
-    """Peak of score_pairs and its gradients, with the text branch less without, and its phrases on top."""
-    n, f = images * pairs_per_image, images * pairs_per_image // 4
-
-    def classes(count: int) -> torch.Tensor:
-        return torch.randint(1, OBJECTS + 1, (count,))
-
+def measure_memory(folder: str, images: int = 12, objects: int = 33, positives: int = 80) -> dict[str, float]:
+    """Peak of a predictor's training step and its gradients, RelCLIP less Motifs, and its phrases on top."""
+    targets = make_targets(images, objects)
+    pairs = (~torch.eye(objects, dtype=torch.bool)).nonzero()
+    labels = torch.randint(1, PREDICATES + 1, (len(pairs),)) * (torch.arange(len(pairs)) < positives)
     peaks, phrases = [], 0.0
-    for options in ([HEAD + "RELCLIP.USE_ALIGNMENT", False, HEAD + "RELCLIP.USE_RCL", False], []):
+    for name in ("MotifPredictor", "RelCLIPPredictor"):
         with use_statistics(made_up_statistics()):
-            model = RelCLIPPredictor(make_config(folder, "RelCLIPPredictor", *options), 4096).train()
-        phrases = (
-            sum(b.numel() * b.element_size() for name, b in model.named_buffers() if name.startswith("table")) / 1e6
-        )
-        representations = [
-            torch.randn(size, requires_grad=True) for size in ((images * objects, 512),) * 2 + ((n, 4096),)
-        ]
-        rows = torch.randint(0, images * objects, (2, n))
-        pairs = Pairs(torch.zeros(0), rows[0], rows[1], classes(n), classes(n), *representations, None)
-        truth = Truth(torch.randperm(n)[:f], classes(f), torch.randint(1, PREDICATES + 1, (f,)), classes(f))
+            model = make_roi_relation_predictor(make_config(folder, name), 4096).train()
+        if name == "RelCLIPPredictor":
+            phrases = sum(table.numel() * table.element_size() for table in model.relclip.targets.buffers()) / 1e6
+        roi, union = (torch.randn(images * n, 4096, requires_grad=True) for n in (objects, len(pairs)))
 
-        def job(model=model, pairs=pairs, truth=truth) -> None:
-            logits, losses = model.score_pairs(pairs, truth)
-            (logits.logsumexp(dim=1).mean() + sum(losses.values())).backward()
+        def job(model=model, roi=roi, union=union) -> None:
+            _, logits, losses = model(targets, [pairs] * images, [labels] * images, None, roi, union)
+            (torch.cat(list(logits)).logsumexp(dim=1).mean() + sum(losses.values())).backward()
 
         job()  # parameters get their gradients
-        for representation in representations:
-            representation.grad = None
+        roi.grad = union.grad = None
         peaks.append(peak_memory(job))
     without, with_text = peaks
-    print(f"  {n} pairs: {with_text:.0f} MB with text, {without:.0f} MB without, phrases {phrases:.0f} MB")
+    print(
+        f"  {images} images of {len(pairs)} pairs, {positives} with a predicate: {with_text:.0f} MB with text, "
+        f"{without:.0f} MB without, phrases {phrases:.0f} MB"
+    )
     return {"memory of the text branch, MB": with_text - without + phrases}
 
 
@@ -209,7 +202,7 @@ def measure_bank(folder: str) -> dict[str, float]:
     verbs = ("riding", "wearing", "holding", "carrying", "eating", "using", "watching", "covering", "playing", "above")
     objects = [noun + kind for kind in kinds for noun in nouns]
     predicates = [verb + place for place in ("", " on", " in", " at", " in front of") for verb in verbs]
-    node = relclip_node()
+    node = language_node()
     cache = EmbeddingCache(EncoderSpec("clip", path), os.path.join(folder, "cache"), torch.device("cpu"))
     start = time.process_time()
     bank = PhraseBank.build(cache, objects, predicates, {"sp": node.TEMPLATES.SP, "po": node.TEMPLATES.PO})

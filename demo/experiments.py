@@ -12,7 +12,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "MODEL.ROI_RELATION_HEAD."
-CLIP_NODE = HEAD + "RELCLIP.TEXT_ENCODER.NAME"
+CLIP_NAME = "MODEL.LANGUAGE.NAME"
 DATA_SETS = {split: f"VG_stanford_filtered_with_attribute_{split}" for split in ("val", "test")}
 TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}  # given boxes, given classes
 H5 = "VG-SGG-with-attri.h5"
@@ -64,26 +64,33 @@ CLIPS = {
 }
 RANDOM = "random"  # independent random vectors for phrases and words
 
-TRIPLETS = (HEAD + "RELCLIP.BIAS", "triplets")
+# What any model can have beside its own: the phrase prior as its frequency bias, and CLIP's image tower in the test.
+PRIOR = (HEAD + "PHRASE_PRIOR.ON", True)
 
 
-def image_tower(weight: float) -> tuple:
-    """Options with which RelCLIP asks CLIP's image tower in the test."""
-    return (HEAD + "RELCLIP.IMAGE_WEIGHT", weight)
+def second_opinion(weight: float) -> tuple:
+    """Options with which CLIP's image tower is asked in the test."""
+    return (HEAD + "SECOND_OPINION.WEIGHT", weight)
+
+
+ALL_HELP = (*PRIOR, *second_opinion(1.0))
 
 
 SHORT_IMAGES = {"test": 400}
 # The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
 # trains for less, and starts early.
 SHORT = (
-    Experiment("RelCLIP", "RelCLIPPredictor", options=image_tower(1.0)),
+    Experiment("RelCLIP", "RelCLIPPredictor", options=ALL_HELP, variant="helped"),
     Experiment("Motifs", "MotifPredictor", bias=False),
     Experiment(
-        "RelCLIP", "RelCLIPPredictor", task="sgdet", options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130))
+        "RelCLIP",
+        "RelCLIPPredictor",
+        task="sgdet",
+        options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130), *PRIOR),
     ),
-    Experiment("Motifs", "MotifPredictor"),
-    Experiment("Motifs", "MotifPredictor", "distant"),
-    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=(*TRIPLETS, *image_tower(1.0))),
+    Experiment("Motifs", "MotifPredictor", options=ALL_HELP, variant="helped"),
+    Experiment("Motifs", "MotifPredictor", "distant", options=second_opinion(1.0), variant="helped"),
+    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=second_opinion(1.0), variant="helped"),
 )
 
 
@@ -157,9 +164,9 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]
     distant = experiment.supervision == "distant"
-    text: tuple = (CLIP_NODE, text_file(root, experiment.text))
+    text: tuple = (CLIP_NAME, text_file(root, experiment.text))
     if experiment.text == RANDOM:
-        text = (HEAD + "WORD_EMBEDDING", "random", HEAD + "RELCLIP.BANK_FILE", text_file(root, RANDOM))
+        text = (HEAD + "WORD_EMBEDDING", "random", "MODEL.LANGUAGE.BANK_FILE", text_file(root, RANDOM))
     tool = "relation_train_net.py"
     weight: tuple = ()
     if experiment.trained:
@@ -171,7 +178,7 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
         "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
         "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
         "DATASETS.TO_TEST", split, "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
-        "MODEL.BACKBONE.FEATURE_CACHE", root / "features", HEAD + "RELCLIP.CACHE_DIR", root / "cache", *text,
+        "MODEL.BACKBONE.FEATURE_CACHE", root / "features", "MODEL.LANGUAGE.CACHE_DIR", root / "cache", *text,
         HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
         HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options, *weight,
     )  # fmt: skip

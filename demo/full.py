@@ -14,12 +14,12 @@ from pathlib import Path
 from demo.experiments import (
     CLIPS,
     HEAD,
+    PRIOR,
     RANDOM,
-    TRIPLETS,
     Experiment,
     evaluation,
-    image_tower,
     relation_step,
+    second_opinion,
     world_steps,
     write_tags,
 )
@@ -35,10 +35,10 @@ _USUAL: _Tried = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (Fal
 _SLOWER: _Tried = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))
 _UNBIASED: _Tried = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
 _OF_RELCLIP = (
-    (True, 0.003, {"images1": image_tower(1.0)}),
-    (True, 0.003, {"images1.5": image_tower(1.5)}),
-    (True, 0.003, {"triplets": TRIPLETS, "images1": image_tower(1.0)}),
-    (True, 0.003, {"triplets": TRIPLETS, "images1.5": image_tower(1.5)}),
+    (True, 0.003, {"prior": PRIOR, "images1": second_opinion(1.0)}),
+    (True, 0.003, {"prior": PRIOR, "images1.5": second_opinion(1.5)}),
+    (True, 0.003, {"images1": second_opinion(1.0)}),
+    (True, 0.003, {"images1.5": second_opinion(1.5)}),
 )
 # model in the report -> predictor, what is tried
 MODELS = {
@@ -58,12 +58,11 @@ TRIAL_LENGTH = ("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
 TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
 FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 400)  # over a hundred trainings take room
-WITHOUT_IMAGES = image_tower(0.0)
+WITHOUT_IMAGES = second_opinion(0.0)
 # What RelCLIP is without one of its parts -> options
 ABLATIONS = {
     "no_rcl": (HEAD + "RELCLIP.USE_RCL", False),
     "no_alignment": (HEAD + "RELCLIP.USE_ALIGNMENT", False, HEAD + "RELCLIP.USE_RCL", False),
-    "no_substitution": (HEAD + "RELCLIP.SUBSTITUTION_RATE", 0.0),
 }
 CRITERIA = ("R@50", "mR@50", "zR@50")
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from demo.actions import PREDICATES
 from demo.captions import PARTS, SENTENCES, CaptionedPictures
 from demo.vocabulary import OBJECT_NAMES
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import normalise_pictures
+from maskrcnn_benchmark.modeling.language.image_encoder import normalise_pictures
 
 CONTEXT_LENGTH = 77  # of `clip.tokenize`
 

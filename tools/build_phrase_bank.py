@@ -4,10 +4,10 @@
     python tools/build_phrase_bank.py --dictionary VG-SGG-dicts-with-attri.json --output bank.npz
     python tools/build_phrase_bank.py --dictionary VG-SGG-dicts-with-attri.json --output random.npz --random 0
 
-Takes the text encoder, the templates and the levels from the configuration (MODEL.ROI_RELATION_HEAD.RELCLIP), fills the
-cache that training reads (RELCLIP.CACHE_DIR), and with --output writes the bank as a file for RELCLIP.BANK_FILE, to be
-carried to a machine without text encoder. docs/method.md describes the file. With --random no text encoder is asked:
-phrases get independent random vectors, the control for what a text encoder knows.
+Takes the text encoder and the templates from the configuration (MODEL.LANGUAGE), fills the cache that training reads
+(CACHE_DIR), and with --output writes the bank as a file for BANK_FILE, to be carried to a machine without text encoder.
+docs/method.md describes the file. With --random no text encoder is asked: phrases get independent random vectors, the
+control for what a text encoder knows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.datasets.visual_genome import load_info
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank, bank_from_config
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrases import LEVELS
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank, bank_from_config
+from maskrcnn_benchmark.modeling.language.phrases import LEVELS
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -49,17 +49,18 @@ def build(cfg, dictionary: str = "", random: int | None = None) -> PhraseBank:
     Args:
         random: seed of random vectors that take the place of the text encoder's.
     """
-    node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
+    relclip, language = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP, cfg.MODEL.LANGUAGE
     objects, predicates = class_names(cfg, dictionary)
-    levels = tuple(dict.fromkeys(("sp", "po", *node.LEVELS)))
+    levels = tuple(dict.fromkeys(("sp", "po", *relclip.LEVELS)))
+    further = list(relclip.TEST_PREDICATES)
     if random is not None:
-        return PhraseBank.random(objects, list(dict.fromkeys([*predicates, *node.TEST_PREDICATES])), levels, random)
+        return PhraseBank.random(objects, list(dict.fromkeys([*predicates, *further])), levels, random)
     device = torch.device(cfg.MODEL.DEVICE)
-    bank = bank_from_config(node, objects, predicates, levels, device)
-    if not node.TEST_PREDICATES or node.BANK_FILE:
+    bank = bank_from_config(language, objects, predicates, levels, device)
+    if not further or language.BANK_FILE:
         return bank
     # two banks, as training embeds them, so that it finds both in the cache
-    return joined(bank, bank_from_config(node, objects, list(node.TEST_PREDICATES), levels, device))
+    return joined(bank, bank_from_config(language, objects, further, levels, device))
 
 
 def joined(bank: PhraseBank, further: PhraseBank) -> PhraseBank:
@@ -100,7 +101,7 @@ def main() -> None:
     print(f"{time.time() - start:.0f} s")
     if args.output:
         bank.save(args.output)
-        print(f"written to {args.output}: set MODEL.ROI_RELATION_HEAD.RELCLIP.BANK_FILE to it")
+        print(f"written to {args.output}: set MODEL.LANGUAGE.BANK_FILE to it")
 
 
 if __name__ == "__main__":

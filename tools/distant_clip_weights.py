@@ -38,7 +38,7 @@ from maskrcnn_benchmark.distant.labels import (
     write_labels,
 )
 from maskrcnn_benchmark.distant.quality import agreement, count_lines
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 

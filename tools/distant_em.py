@@ -3,7 +3,7 @@
     python tools/distant_em.py --config-file configs/baselines/motifs_predcls_distant.yaml --rounds 2 \
         --human datasets/vg/VG-SGG-with-attri.h5 DATASETS.DATA_DIR datasets-distant OUTPUT_DIR output/em
 
-DATASETS.DATA_DIR is what tools/distant_label.py wrote. The first E-step is CLIP's, that of RELCLIP.TEXT_ENCODER. The
+DATASETS.DATA_DIR is what tools/distant_label.py wrote. The first E-step is CLIP's, that of MODEL.LANGUAGE. The
 same command again goes on where it was stopped; more --rounds go on from the last. docs/distant.md
 """
 
@@ -19,7 +19,7 @@ from maskrcnn_benchmark.distant.arguments import (
 from maskrcnn_benchmark.distant.clip_scores import ClipScorer
 from maskrcnn_benchmark.distant.em import EMSettings, ExpectationMaximisation
 from maskrcnn_benchmark.engine.launch import launched, tool_parser
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
+from maskrcnn_benchmark.modeling.language.phrase_bank import encoder_spec
 from maskrcnn_benchmark.utils import cli
 
 
@@ -40,12 +40,12 @@ def main() -> None:
     add_expectation(parser)
     args = parser.parse_args()
     with launched(args, save=True) as (cfg, distributed, logger):
-        node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
-        encoder = node.TEXT_ENCODER
+        node = cfg.MODEL.LANGUAGE
         scorer = None
         if args.first == "clip":
-            spec = EncoderSpec(encoder.LIBRARY, encoder.NAME, encoder.PRETRAINED)
-            scorer = ClipScorer(spec, node.CACHE_DIR, torch.device(cfg.MODEL.DEVICE), **clip_options(args))
+            scorer = ClipScorer(
+                encoder_spec(node), node.CACHE_DIR, torch.device(cfg.MODEL.DEVICE), **clip_options(args)
+            )
         settings = EMSettings(args.rounds, expectation_of(args), scorer, args.skip_test)
         ExpectationMaximisation(cfg, settings, args.seed, distributed, logger, args.human).run()
 

@@ -4,9 +4,9 @@
     python tools/install_into_sgb.py PATH_TO_SGB --check      # only report; exit status 1 where something is to do
     python tools/install_into_sgb.py PATH_TO_SGB --uninstall
 
-Besides new files in `relation_head/relclip/` and `configs/relclip/`, one line is added, at the end of SGB's
-`roi_relation_predictors.py`. SGB's configurations cannot inherit from one another, so what a configuration has from its
-bases is written into it. Existing files that differ are left alone without --force.
+Besides new files in `relation_head/relclip/`, `modeling/language/` and `configs/relclip/`, one line is added at the end
+of SGB's `roi_relation_predictors.py`. SGB's configurations cannot inherit from one another, so what a configuration has
+from its bases is written into it. Existing files that differ are left alone without --force.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from maskrcnn_benchmark.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RELATION_HEAD = Path("maskrcnn_benchmark/modeling/roi_heads/relation_head")
-FOLDERS = {RELATION_HEAD / "relclip": "*.py", Path("configs/relclip"): "*.yaml"}
+LANGUAGE = Path("maskrcnn_benchmark/modeling/language")
+FOLDERS = {  # a folder's own before the folder that it is in
+    RELATION_HEAD / "relclip" / "controls": "*.py",
+    RELATION_HEAD / "relclip": "*.py",
+    LANGUAGE: "*.py",
+    Path("configs/relclip"): "*.yaml",
+}
 REGISTERS = RELATION_HEAD / "roi_relation_predictors.py"
 IMPORT = b"from . import relclip"
 LINE = IMPORT + b"  # noqa: E402,F401  RelCLIPPredictor (tools/install_into_sgb.py)"

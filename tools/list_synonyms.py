@@ -4,7 +4,7 @@
 
 Synonyms are no negatives of the contrastive loss. Text encoders differ in how close they put phrases to each other, so
 a threshold (RELCLIP.PHRASE_SYNONYM_THRESHOLD, RELCLIP.PREDICATE_SYNONYM_THRESHOLD) that suits one need not suit
-another, nor one for phrases as they are those that are centred (RELCLIP.CENTER).
+another.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from build_phrase_bank import bank_parser, build, class_names
 from torch import Tensor
 
 from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.modeling.language.phrase_bank import class_table
+from maskrcnn_benchmark.modeling.language.synonyms import predicate_similarity, synonymous
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import (
-    Negatives,
     component_index,
-    full_dictionary,
-    synonymous,
+    dictionary,
+    negative_mask,
 )
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import class_table, predicate_similarity
 from maskrcnn_benchmark.utils.cli import run
 
 ROWS_AT_ONCE = 512
@@ -67,14 +67,14 @@ def related_similarities(table: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         cosines [n], and the two phrases of each pair as (class, predicate) int64 [n, 2, 2]
     """
-    phrases = full_dictionary("sp", *table.shape[:2])
-    vectors = table.flatten(0, 1)[component_index(phrases, *table.shape[:2])]
-    related = Negatives("related")
+    objects, predicates = table.shape[:2]
+    phrases = dictionary("sp", torch.ones(objects, objects, predicates))
+    vectors = table.flatten(0, 1)[component_index(phrases, objects, predicates)]
     found, pairs = [], []
     for first in range(0, len(phrases), ROWS_AT_ONCE):
         rows = torch.arange(first, min(first + ROWS_AT_ONCE, len(phrases)))
         similarity = vectors[rows] @ vectors.t()
-        mask = related.mask(phrases[rows], phrases, similarity) & (rows[:, None] < torch.arange(len(phrases)))
+        mask = negative_mask(phrases[rows], phrases, related=True) & (rows[:, None] < torch.arange(len(phrases)))
         found.append(similarity[mask])
         a, b = mask.nonzero().unbind(dim=1)
         pairs.append(torch.stack([phrases[rows[a]], phrases[b]], dim=1))
@@ -107,11 +107,7 @@ def main() -> None:
     node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
     objects, predicates = class_names(cfg, args.dictionary)
     bank = build(cfg, args.dictionary)
-    tables = {}
-    for level in ("sp", "po"):
-        vectors = bank.vectors(level, objects, predicates)
-        tables[level] = class_table(vectors, vectors.flatten(0, 1).mean(dim=0) if node.CENTER else None)
-
+    tables = {level: class_table(bank.vectors(level, objects, predicates)) for level in ("sp", "po")}
     similarity = predicate_similarity(tables["sp"], tables["po"])
     others = similarity[1:, 1:][~torch.eye(len(predicates), dtype=torch.bool)]
     print(f"predicates: similarity {others.min():.3f} to {others.max():.3f}, median {others.median():.3f}")

@@ -3,7 +3,7 @@
     python tools/train_small_clip.py --output output/demo/clip/small.pt --seed 0
 
 The file is a state dict as OpenAI's package keeps it: `clip.load(path)` reads it, and so does RelCLIP with
-MODEL.ROI_RELATION_HEAD.RELCLIP.TEXT_ENCODER.NAME path. Its pictures come from the world of --seed, from other draws
+MODEL.LANGUAGE.NAME path. Its pictures come from the world of --seed, from other draws
 than the data set's.
 """
 

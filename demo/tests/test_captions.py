@@ -13,7 +13,7 @@ from demo.captions import (
     SENTENCES,
     caption,
     captioned_pictures,
-    crop_pair,
+    crop_pairs,
     web_captions,
     with_article,
 )
@@ -44,7 +44,7 @@ def test_a_crop_holds_both_things():
     pixels = np.zeros((128, 160, 3), np.uint8)
     pixels[20:30, 10:20] = (255, 0, 0)
     pixels[40:50, 50:70] = (0, 255, 0)
-    crop = np.asarray(crop_pair(Image.fromarray(pixels), Relation(subject, object_, "near", "near"), 64))
+    crop = crop_pairs(Image.fromarray(pixels), [Relation(subject, object_, "near", "near")], 64)[0]
     assert crop.shape == (64, 64, 3)
     red, green = (crop[..., 0] > 128).mean(), (crop[..., 1] > 128).mean()
     scale = 1 / ((60 * 1.16) * (30 * 1.16))

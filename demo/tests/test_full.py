@@ -51,11 +51,13 @@ def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
         assert weight == (f"{tmp_path}/{experiment.trained}/model_final.pth" if experiment.trained else "")
         head = heads[experiment.name]
         random = experiment.text == "random"
-        assert (head.WORD_EMBEDDING == "random") == random and head.RELCLIP.BANK_FILE.endswith(".npz") == random
+        language = configs[experiment.name].MODEL.LANGUAGE
+        assert (head.WORD_EMBEDDING == "random") == random and language.BANK_FILE.endswith(".npz") == random
         if experiment.model == "RelCLIP":
             without = random or experiment.variant == "no_image_tower"
-            assert (0.0 if without else 1.5) == head.RELCLIP.IMAGE_WEIGHT
-            assert (head.RELCLIP.IMAGE_FIT, head.RELCLIP.IMAGE_MARGIN) == ("stretch", MARGIN)  # the CLIPs' pictures
+            opinion = head.SECOND_OPINION
+            assert (0.0 if without else 1.5) == opinion.WEIGHT
+            assert (opinion.FIT, opinion.MARGIN) == ("stretch", MARGIN)  # the CLIPs' pictures
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):

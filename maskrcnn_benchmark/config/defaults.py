@@ -180,6 +180,24 @@ _C.MODEL.ROI_RELATION_HEAD.CONTEXT_REL_LAYER = 1
 _C.MODEL.ROI_RELATION_HEAD.LABEL_SMOOTHING_LOSS = False
 _C.MODEL.ROI_RELATION_HEAD.PREDICT_USE_VISION = True
 _C.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS = True
+# Added by this project: the frequency bias is the phrase prior instead of SGB's table (relation_head/phrase_prior.py).
+_C.MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR = CN()
+_C.MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.ON = False
+# Classes whose phrases are alike share their counts; the cosine distance at which one class counts 1/e as much for
+# another as for itself. 0: they share nothing.
+_C.MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.WIDTH = 0.2
+# In training, the bias of a pair of classes leaves out what was counted of this very pair.
+_C.MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.LEAVE_OUT = True
+# Added by this project: in evaluation CLIP's image tower is asked about the predicates of the likeliest pairs
+# (relation_head/second_opinion.py). Its weight; 0: it is not asked.
+_C.MODEL.ROI_RELATION_HEAD.SECOND_OPINION = CN()
+_C.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT = 0.0
+# It looks at so many pairs of an image, those with the highest scores.
+_C.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.PAIRS = 256
+# How a pair's box becomes a square: pad (proportions are kept) | stretch; and what is added on each side, as a share of
+# the box's width and height.
+_C.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.FIT = "pad"
+_C.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN = 0.1
 _C.MODEL.ROI_RELATION_HEAD.REQUIRE_BOX_OVERLAP = True
 _C.MODEL.ROI_RELATION_HEAD.NUM_SAMPLE_PER_GT_REL = 4
 _C.MODEL.ROI_RELATION_HEAD.ADD_GTBOX_TO_PROPOSAL_IN_TRAIN = False

@@ -15,6 +15,7 @@ import yaml
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.retired import retired_key
 
 BASE_KEY = "_BASE_"  # as in detectron2
 
@@ -104,6 +105,8 @@ class ConfigNode(CfgNode):
                 logging.getLogger("maskrcnn_benchmark").warning("%s%s is left out here and ignored", source, key)
                 return
         if key not in known:
+            if became := retired_key(key):
+                raise InputError(f"{source}{key} is not a configuration key any more: {became}")
             near = nearest_key(key, known)
             raise InputError(f"{source}{key} is not a configuration key" + (f"; did you mean {near}?" if near else ""))
         default = self._value(key)

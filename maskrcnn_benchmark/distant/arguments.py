@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from maskrcnn_benchmark.modeling.language.crops import FITS, CropRule
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .clip_scores import TEMPLATES
-from .crops import FITS, CropRule
 from .expectation import Expectation
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.data.datasets.vg_format import BOX_SCALE, BOXES, corners
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding_cache import EmbeddingCache
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import ImageEncoder, load_image_encoder
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrases import check_templates, fill_template
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
+from maskrcnn_benchmark.modeling.language.crops import CropRule, crop_boxes, union_boxes
+from maskrcnn_benchmark.modeling.language.embedding_cache import EmbeddingCache
+from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder, load_image_encoder, normalise_pictures
+from maskrcnn_benchmark.modeling.language.phrases import check_templates, fill_template
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
 from maskrcnn_benchmark.utils.files import atomic_write
 
-from .crops import CropRule, crop, union_boxes
 from .labels import Labels
 
 TEMPLATES = (
@@ -35,7 +35,7 @@ TEMPLATES = (
     "a picture of a {subject} {predicate} a {object}",
     "a {subject} {predicate} a {object}",
 )
-FORMAT = 1  # raise it when the same inputs would give other scores
+FORMAT = 2  # raise it when the same inputs would give other scores
 IMAGES_AT_ONCE = 256  # images whose scores make a file of the cache
 logger = logging.getLogger("maskrcnn_benchmark")
 
@@ -84,9 +84,9 @@ class ClipScorer:
             float64 [M]; a softmax over the candidates of a pair gives CLIP's probabilities.
 
         Raises:
-            InputError: a picture that cannot be read. RelCLIPError: no such CLIP, or templates that do not fit.
+            InputError: a picture that cannot be read. LanguageError: no such CLIP, or templates that do not fit.
         """
-        self.rule.check()
+        self.rule.check("--margin", "--fit")
         check_templates("spo", self.templates)
         if not len(labels):
             return np.zeros(0)
@@ -94,7 +94,7 @@ class ClipScorer:
         texts = EmbeddingCache(self.spec, self.cache_dir, self.device).embed(phrases, "candidates")
         crops = _crops(labels, arrays, sizes)
         folder = Path(self.cache_dir).expanduser() / "pair-scores"
-        common = [FORMAT, self.spec.identity(), self.spec.library_version(), asdict(self.rule), self.templates]
+        common = [FORMAT, self.spec.identity(), self.spec.library_version(), self.rule._asdict(), self.templates]
         encoder = None  # loaded when the first scores are not on the disk
         scores = []
         images = np.unique(labels.image)
@@ -137,21 +137,17 @@ class ClipScorer:
 
     def _embed(self, encoder: ImageEncoder, names: Sequence[str], boxes: Sequence[np.ndarray]) -> Tensor:
         """Embeddings of all boxes of some pictures, one picture after the other, [sum, d]."""
-        colour = tuple(round(255 * value) for value in encoder.mean)
-        loader = DataLoader(
-            _Pictures(names, boxes, encoder.resolution, self.rule, colour),
-            batch_size=None,
-            num_workers=self.workers,
-        )
+        dataset = _Pictures(names, boxes, encoder.resolution, encoder.mean, encoder.std, self.rule)
+        loader = DataLoader(dataset, batch_size=None, num_workers=self.workers)
         features, waiting, number = [], [], 0
         for pictures in loader:
             waiting.append(pictures)
             number += len(pictures)
             if number >= self.batch:
-                features.append(encoder.encode(torch.cat(waiting)))
+                features.append(encoder.embed(torch.cat(waiting).to(encoder.device)).cpu())
                 waiting, number = [], 0
         if waiting:
-            features.append(encoder.encode(torch.cat(waiting)))
+            features.append(encoder.embed(torch.cat(waiting).to(encoder.device)).cpu())
         return torch.cat(features)
 
 
@@ -178,31 +174,34 @@ def _crops(labels: Labels, arrays: dict[str, np.ndarray], sizes: np.ndarray) -> 
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     boxes = corners(arrays[BOXES]).astype(np.float64)
-    union = union_boxes(boxes[ends[order, 0]], boxes[ends[order, 1]])
+    union = union_boxes(*(torch.from_numpy(boxes[ends[order, side]]) for side in (0, 1))).numpy()
     scale = sizes[image[order]].max(1) / BOX_SCALE
     return _Crops(image[order], union * scale[:, None], place[of_label.reshape(-1)])
 
 
 class _Pictures(Dataset):
-    """The crops of one picture after the other, uint8 [crops, size, size, 3]."""
+    """The crops of one picture after the other, as the image tower takes them, float32 [crops, 3, size, size]."""
 
     def __init__(
         self,
         names: Sequence[str],
         boxes: Sequence[np.ndarray],
         size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
         rule: CropRule,
-        colour: tuple[int, ...],
     ):
-        self.names, self.boxes, self.size, self.rule, self.colour = names, boxes, size, rule, colour
+        self.names, self.boxes, self.size, self.mean, self.std, self.rule = names, boxes, size, mean, std, rule
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Tensor:
         image = load_image(self.names[index])
-        pictures = [crop(image, box, self.size, self.rule, self.colour) for box in self.boxes[index]]
-        return torch.from_numpy(np.stack(pictures))
+        pixels = normalise_pictures(torch.from_numpy(np.array(image)[None]), self.mean, self.std)
+        boxes = torch.from_numpy(self.boxes[index]).float()
+        rows = torch.zeros(len(boxes), dtype=torch.int64)
+        return crop_boxes(pixels, [image.size], rows, boxes, self.size, self.rule)
 
 
 def _span(image: np.ndarray, part: np.ndarray) -> slice:

@@ -133,12 +133,13 @@ class Trainer:
             rate = self.optimizer.param_groups[-1]["lr"]
             verbose = self.iteration == first or self.iteration % solver.PRINT_GRAD_FREQ == 0
             losses = self._step(images, targets, indices, verbose)
+            noted = losses | self._noted()
             batch_time = time.perf_counter() - begin
 
-            meters.update(**losses, time=batch_time, data=data_time)
-            metrics.write({"iteration": self.iteration, **losses, "lr": rate, "time": batch_time})
+            meters.update(**noted, time=batch_time, data=data_time)
+            metrics.write({"iteration": self.iteration, **noted, "lr": rate, "time": batch_time})
             if writer is not None and self.iteration % TENSORBOARD_PERIOD == 0:
-                for name, number in (losses | {"lr": rate}).items():
+                for name, number in (noted | {"lr": rate}).items():
                     writer.add_scalar(name, number, self.iteration)
             if self.iteration % log_period == 0 or self.iteration == last:
                 # with what validation and checkpoints took so far
@@ -192,6 +193,12 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return {"loss": sum(reduced.values()), **reduced}
+
+    def _noted(self) -> dict[str, float]:
+        """What modules say of their last step: the finite ones among the scalars of their attribute `metrics`."""
+        found = [getattr(module, "metrics", None) for module in self.model.modules()]
+        values = {name: float(value) for said in found if isinstance(said, dict) for name, value in said.items()}
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def _step_schedule(self, value: float | None) -> None:
         if self.plateau:

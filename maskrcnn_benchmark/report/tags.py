@@ -75,7 +75,7 @@ def _text(config: dict[str, Any]) -> str:
     embedding = config.get(HEAD + "WORD_EMBEDDING", "glove")
     if config[HEAD + "PREDICTOR"] != "RelCLIPPredictor" and embedding != "clip":
         return embedding
-    source = config.get(HEAD + "RELCLIP.BANK_FILE") or config.get(HEAD + "RELCLIP.TEXT_ENCODER.NAME", embedding)
+    source = config.get("MODEL.LANGUAGE.BANK_FILE") or config.get("MODEL.LANGUAGE.NAME", embedding)
     return file_stem(source)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from .errors import InputError
+from .retired import retired_tensors
 
 _NAMES_SHOWN = 8
 
@@ -123,6 +124,8 @@ def load_state_dict(
     """
     model_state_dict = model.state_dict()
     loaded = strip_prefix_if_present(loaded_state_dict, prefix="module.")
+    if why := retired_tensors(loaded):
+        raise InputError(f"{source} cannot be loaded: {why}")
     report = align_and_update_state_dicts(model_state_dict, loaded, load_mapping)
     if not report.matched:
         raise InputError(

@@ -17,6 +17,13 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 SGB = json.loads((PARITY / "sgb_config_defaults.json").read_text())
 ADDED = {
+    "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.ON": False,
+    "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.WIDTH": 0.2,
+    "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.LEAVE_OUT": True,
+    "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT": 0.0,
+    "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.PAIRS": 256,
+    "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.FIT": "pad",
+    "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN": 0.1,
     "DATASETS.STATISTICS_OVERLAP": True,
     "MODEL.BACKBONE.FEATURE_CACHE": "",
     "DATASETS.DATA_DIR": "datasets",
@@ -44,7 +51,8 @@ def test_defaults_are_those_of_sgb():
 
 
 def test_no_other_keys_than_those_of_sgb_and_those_added():
-    ours = {k: v for k, v in leaves(default) if not k.startswith("MODEL.ROI_RELATION_HEAD.RELCLIP.")}
+    plugin = ("MODEL.ROI_RELATION_HEAD.RELCLIP.", "MODEL.LANGUAGE.")
+    ours = {k: v for k, v in leaves(default) if not k.startswith(plugin)}
     added = {key: value for key, value in ours.items() if key not in dict(leaves(SGB))}
     assert added.pop("PATHS_CATALOG").endswith("maskrcnn_benchmark/config/paths_catalog.py")
     assert added == ADDED

@@ -1,5 +1,7 @@
 """Merging into the configuration: what is accepted, and the one sentence where something is wrong."""
 
+import re
+
 import pytest
 
 from maskrcnn_benchmark.config import cfg as default
@@ -181,3 +183,18 @@ def test_frozen_configurations_do_not_change(config):
     with pytest.raises(AttributeError, match="immutable"):
         config.merge_from_list(["DTYPE", "bfloat16"])
     assert config.DTYPE == "float32"
+
+
+def test_a_key_of_an_earlier_version_gets_a_sentence_about_what_became_of_it(config, tmp_path):
+    """By itself and within a group that is gone; the nearest key of today would be a guess."""
+    node = "MODEL.ROI_RELATION_HEAD.RELCLIP."
+    for key, value, became in (
+        (node + "BANK_FILE", "a.npz", r"is MODEL\.LANGUAGE\.BANK_FILE now"),
+        (node + "TEXT_ENCODER.NAME", "ViT-B/32", r"is MODEL\.LANGUAGE now"),
+        (node + "IMAGE_WEIGHT", "1.0", r"SECOND_OPINION\.WEIGHT now"),
+        (node + "SUBSTITUTION_RATE", "0.2", "are gone"),
+    ):
+        with pytest.raises(
+            InputError, match=rf"option {re.escape(key)} is not a configuration key any more: .*{became}"
+        ):
+            config.merge_from_list([key, value])

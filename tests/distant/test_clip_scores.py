@@ -1,4 +1,4 @@
-"""Crops, the image tower, and scores of candidates against doing everything one by one."""
+"""The image tower, and scores of candidates against doing everything one by one."""
 
 import math
 
@@ -11,62 +11,19 @@ from PIL import Image
 from maskrcnn_benchmark.data.datasets.vg_format import corners
 from maskrcnn_benchmark.distant import clip_scores
 from maskrcnn_benchmark.distant.clip_scores import ClipScorer
-from maskrcnn_benchmark.distant.crops import CropRule, crop
 from maskrcnn_benchmark.distant.knowledge_base import read_knowledge_base
 from maskrcnn_benchmark.distant.labelling import PairRule, label_images
 from maskrcnn_benchmark.distant.labels import training_images
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.image_encoder import (
+from maskrcnn_benchmark.modeling.language.crops import CropRule, crop_boxes
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.image_encoder import (
     load_image_encoder,
     normalise_pictures,
 )
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
-from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
 
 CPU = torch.device("cpu")
 TEMPLATES = ("a photo of a {subject} {predicate} a {object}", "a {subject} {predicate} a {object}")
-
-
-def picture(width, height, box, colour=(255, 0, 0)):
-    image = Image.new("RGB", (width, height), (0, 0, 255))
-    image.paste(colour, box)
-    return image
-
-
-def test_a_padded_crop_keeps_proportions_in_the_middle():
-    cut = crop(picture(100, 80, (10, 20, 50, 30)), np.array([10, 20, 50, 30]), 40, CropRule(0.0), (1, 2, 3))
-    assert cut.shape == (40, 40, 3) and cut.dtype == np.uint8
-    assert (cut[15:25] == (255, 0, 0)).all() and (cut[:15] == (1, 2, 3)).all() and (cut[25:] == (1, 2, 3)).all()
-
-
-def test_a_stretched_crop_fills_the_square():
-    cut = crop(picture(100, 80, (10, 20, 50, 30)), np.array([10, 20, 50, 30]), 40, CropRule(0.0, "stretch"), (1, 2, 3))
-    assert (cut[3:-3] == (255, 0, 0)).all()  # at the edges the filter sees beyond them
-
-
-def test_the_margin_adds_surroundings_up_to_the_edge():
-    image, box = picture(100, 80, (20, 20, 40, 40)), np.array([20, 20, 40, 40])
-    red = (crop(image, box, 64, CropRule(0.5), (0, 0, 0))[..., 0] > 128).mean()
-    assert red == pytest.approx(0.25, abs=0.02)
-    whole = crop(image, box, 50, CropRule(9.0), (7, 7, 7))
-    assert (whole[:4] == 7).all() and (whole[6:-6] != 7).any()
-
-
-@pytest.mark.parametrize("box", [(5, 5, 5, 5), (-9, -9, -2, -2), (200, 200, 300, 300)])
-def test_boxes_without_extent_or_outside_give_a_picture(box):
-    for fit in ("pad", "stretch"):
-        assert crop(picture(30, 20, (0, 0, 1, 1)), np.array(box), 16, CropRule(0.1, fit), (0, 0, 0)).shape == (
-            16,
-            16,
-            3,
-        )
-
-
-def test_wrong_rules_are_refused():
-    with pytest.raises(InputError, match="--margin is -1"):
-        CropRule(-1).check()
-    with pytest.raises(InputError, match="--fit is cut"):
-        CropRule(0, "cut").check()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +43,7 @@ def test_the_image_tower_is_the_librarys_in_full_precision(tiny_clip):
     pictures = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = torch.nn.functional.normalize(model.encode_image(normalise_pictures(pictures)), dim=-1)
-    torch.testing.assert_close(encoder.encode(pictures), expected)
+    torch.testing.assert_close(encoder.embed(normalise_pictures(pictures)), expected)
     assert encoder.resolution == 32 and encoder.scale == pytest.approx(math.exp(model.logit_scale.item()))
 
 
@@ -95,7 +52,7 @@ def test_weights_without_an_image_tower_are_refused(tmp_path):
     path = tmp_path / "text.pt"
     for tensors, message in (("positional_embedding", "no image tower"), ("visual.proj", "no weights of a CLIP")):
         torch.save({tensors: torch.zeros(1, 1)}, path)
-        with pytest.raises(RelCLIPError, match=rf"text\.pt: .*{message}"):
+        with pytest.raises(LanguageError, match=rf"text\.pt: .*{message}"):
             load_image_encoder(EncoderSpec("clip", str(path)), CPU)
 
 
@@ -124,18 +81,19 @@ def test_scores_equal_one_crop_and_one_phrase_at_a_time(scenes, tiny_clip, tmp_p
     scorer = ClipScorer(EncoderSpec("clip", str(path)), str(tmp_path), CPU, TEMPLATES, rule, batch=5)
     found = scorer.logits(*scenes)
     encoder = load_image_encoder(EncoderSpec("clip", str(path)), CPU)
-    colour = tuple(round(255 * value) for value in encoder.mean)
     boxes = corners(arrays["boxes_1024"])
     normalize = torch.nn.functional.normalize
     expected = []
     for image, (s, o), p in zip(labels.image, labels.pairs, labels.predicates, strict=True):
         union = np.concatenate([np.minimum(boxes[s], boxes[o])[:2], np.maximum(boxes[s], boxes[o])[2:]])
-        cut = crop(Image.open(names[image]), union / 1024 * max(sizes[image]), 32, rule, colour)
+        pixels = normalise_pictures(torch.from_numpy(np.array(Image.open(names[image]))[None]))
+        box = torch.from_numpy(union / 1024 * max(sizes[image]))[None].float()
+        cut = crop_boxes(pixels, [tuple(sizes[image])], torch.tensor([0]), box, 32, rule)
         words = [CLASS_NAMES[arrays["labels"][i, 0]].replace("_", " ") for i in (s, o)]
         texts = [t.format(subject=words[0], predicate=PREDICATE_NAMES[p], object=words[1]) for t in TEMPLATES]
         with torch.no_grad():
             each = normalize(model.encode_text(clip.tokenize(texts, context_length=24)), dim=-1)
-        cosine = encoder.encode(torch.from_numpy(cut.copy())[None]) @ normalize(each.mean(0), dim=0)
+        cosine = encoder.embed(cut) @ normalize(each.mean(0), dim=0)
         expected.append(math.exp(model.logit_scale.item()) * float(cosine))
     np.testing.assert_allclose(found, expected, atol=2e-4)
 

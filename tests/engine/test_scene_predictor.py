@@ -13,7 +13,7 @@ from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data import use_statistics
 from maskrcnn_benchmark.engine.scene_predictor import best_of, list_images, load_predictor, scene_graph, write_graphs
 from maskrcnn_benchmark.modeling.detector import build_detection_model
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.errors import InputError
 
 CLASSES = ["__background__", *(f"thing {i}" for i in range(1, 151))]
@@ -62,7 +62,7 @@ def test_relclip_scores_predicates_that_are_given_by_name(tmp_path):
     PhraseBank(CLASSES[1:], names, {}, arrays).save(str(tmp_path / "bank.npz"))
     node = HEAD + "RELCLIP."
     options = [
-        node + "BANK_FILE",
+        "MODEL.LANGUAGE.BANK_FILE",
         str(tmp_path / "bank.npz"),
         node + "USE_BASE",
         False,

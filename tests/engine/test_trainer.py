@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 
 import pytest
 import torch
@@ -197,3 +198,14 @@ def test_fixed_parts_do_not_learn_but_stay_in_training_mode():
 def test_losses_of_one_process_are_what_they_are():
     losses = {"b": torch.tensor(1.0), "a": torch.tensor(2.0)}
     assert reduce_loss_dict(losses) == losses
+
+
+def test_what_modules_note_of_a_step_is_in_metrics_and_log(tmp_path, caplog):
+    """Numbers that are not finite, as of a batch without anything to count, are left out."""
+    trainer = make(tmp_path, iterations=2)
+    trainer.model.layer.metrics = {"tau": torch.tensor(3.5), "accuracy": torch.tensor(math.nan)}
+    with caplog.at_level(logging.INFO):
+        trainer.train(Batches(0, 2), None)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    assert [row["tau"] for row in rows] == [3.5, 3.5] and not any("accuracy" in row for row in rows)
+    assert "tau: 3.5000" in caplog.text

@@ -44,8 +44,8 @@ def test_places_and_devices_are_no_settings(make):
             "MODEL.DEVICE": "cpu" if seed else "cuda:1",
             "MODEL.PRETRAINED_DETECTOR_CKPT": f"demo{seed}/detector.pth",
             "DATASETS.DATA_DIR": f"demo{seed}/data",
-            HEAD + "RELCLIP.TEXT_ENCODER.NAME": f"demo{seed}/clip/small.pt",
-            HEAD + "RELCLIP.CACHE_DIR": f"demo{seed}/phrases",
+            "MODEL.LANGUAGE.NAME": f"demo{seed}/clip/small.pt",
+            "MODEL.LANGUAGE.CACHE_DIR": f"demo{seed}/phrases",
             "TEST.RELATION.ZERO_SHOT_TRIPLETS": f"demo{seed}/kinds.json",
         }
 
@@ -70,8 +70,8 @@ def test_ablations_are_named_by_what_most_rows_do_not_have(make):
     without = {
         "no_rcl": {"USE_RCL": False},
         "no_alignment": {"USE_RCL": False, "USE_ALIGNMENT": False},
-        "wide": {"BIAS_WIDTH": 0.5},
-        "images": {"IMAGE_WEIGHT": 1.5},
+        "wide": {"SCALE_INIT": 5.0},
+        "images": {"RCL_WEIGHT": 1.5},
         "most": {},
     }
     runs = [
@@ -80,7 +80,7 @@ def test_ablations_are_named_by_what_most_rows_do_not_have(make):
     ]
     (table,) = comparison_tables(runs)
     assert [setting.variant for setting in table.settings] == [
-        "USE_RCL False", "USE_ALIGNMENT False, USE_RCL False", "BIAS_WIDTH 0.5", "IMAGE_WEIGHT 1.5", ""
+        "USE_RCL False", "USE_ALIGNMENT False, USE_RCL False", "SCALE_INIT 5.0", "RCL_WEIGHT 1.5", ""
     ]  # fmt: skip
 
 

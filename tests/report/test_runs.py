@@ -59,7 +59,7 @@ NAMES = {
     ),
     "own encoder": (
         "MotifPredictor",
-        {HEAD + "WORD_EMBEDDING": "clip", RELCLIP + "TEXT_ENCODER.NAME": "output/clip/small.pt"},
+        {HEAD + "WORD_EMBEDDING": "clip", "MODEL.LANGUAGE.NAME": "output/clip/small.pt"},
         {"model": "Motifs", "text": "small"},
     ),
     "own predictor": ("NearestPredictor", {}, {"model": "Nearest"}),

@@ -115,7 +115,7 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
 
 def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
     """Wherever they are given: of three rows of RelCLIP, the one whose name says no setting."""
-    changes = {"Motifs": {}, "no_rcl": {"USE_RCL": False}, "wide": {"BIAS_WIDTH": 0.5}, "RelCLIP": {}}
+    changes = {"Motifs": {}, "no_rcl": {"USE_RCL": False}, "wide": {"SCALE_INIT": 5.0}, "RelCLIP": {}}
     folders = [
         write_run(
             tmp_path / name,
@@ -126,7 +126,7 @@ def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
     ]
     (table,) = comparison_tables([read_run(folder) for folder in folders], reference="RelCLIP")
     (cells,) = (cells for cells in all_cells(table) if cells.title == "What RelCLIP has more")
-    assert [row[0] for row in cells.rows] == ["Motifs", "RelCLIP (USE_RCL False)", "RelCLIP (BIAS_WIDTH 0.5)"]
+    assert [row[0] for row in cells.rows] == ["Motifs", "RelCLIP (USE_RCL False)", "RelCLIP (SCALE_INIT 5.0)"]
 
 
 def test_markdown_marks_the_best_of_each_supervision(runs, written):

@@ -14,7 +14,7 @@ from support import HEAD, PARITY
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 
 RELCLIP = HEAD + "RELCLIP."
 H5 = PARITY / "vg" / "VG-SGG-with-attri.h5"
@@ -74,7 +74,7 @@ def test_it_is_found_by_its_phrases(tmp_path, held_out):
     write_bank(tmp_path / "bank.npz")
     config = write_config(
         tmp_path, "predcls", "RelCLIPPredictor", **{
-            (RELCLIP + "BANK_FILE").replace(".", "__"): str(tmp_path / "bank.npz"),
+            "MODEL.LANGUAGE.BANK_FILE".replace(".", "__"): str(tmp_path / "bank.npz"),
             (RELCLIP + "PROJECTION_DIM").replace(".", "__"): 8,
             (RELCLIP + "USE_BASE").replace(".", "__"): False,
             (HEAD + "PREDICT_USE_BIAS").replace(".", "__"): False,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = "MODEL.ROI_RELATION_HEAD.RELCLIP."
+RELCLIP, LANGUAGE = "MODEL.ROI_RELATION_HEAD.RELCLIP.", "MODEL.LANGUAGE."
 OBJECTS, PREDICATES = ["man", "elephant", "traffic_light"], ["wearing", "wears", "on"]
 
 
@@ -38,8 +38,8 @@ def test_a_prebuilt_bank_serves_as_cache_and_as_file(dictionary, tmp_path):
     model = pytest.importorskip("clip.model")
     torch.manual_seed(0)
     torch.save(model.CLIP(16, 32, 1, 64, 32, 24, 49408, 32, 1, 2).state_dict(), tmp_path / "clip.pt")
-    options = [NODE + "TEXT_ENCODER.NAME", tmp_path / "clip.pt", NODE + "CACHE_DIR", tmp_path / "cache"]
-    options += [NODE + "TEST_PREDICATES", "('on', 'chasing')"]
+    options = [LANGUAGE + "NAME", tmp_path / "clip.pt", LANGUAGE + "CACHE_DIR", tmp_path / "cache"]
+    options += [RELCLIP + "TEST_PREDICATES", "('on', 'chasing')"]
     arguments = ["--dictionary", dictionary, "--output", tmp_path / "bank.npz", *options]
     out = run("build_phrase_bank.py", *arguments)
     assert "sp: 3 x 4 phrases, 16 dimensions" in out and "po: 4 x 3 phrases" in out
@@ -70,7 +70,7 @@ def test_synonyms_are_listed_at_every_threshold(dictionary, tmp_path):
     vectors = np.array([[np.cos(a), np.sin(a)] for a in angles.values()])
     arrays = {"sp": np.tile(vectors, (3, 1, 1)), "po": np.repeat(vectors[:, None], 3, axis=1)}
     PhraseBank(OBJECTS, PREDICATES, {}, arrays).save(str(tmp_path / "bank.npz"))
-    bank = [NODE + "BANK_FILE", tmp_path / "bank.npz"]
+    bank = [LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"]
     out = run("list_synonyms.py", "--dictionary", dictionary, "--threshold", "0.4", "--threshold", "0.97", *bank)
     assert "similarity 0.267 to 0.980" in out
     assert "0.97: 1 groups\n    wearing | wears   (wearing ~ wears 0.980)" in out
@@ -106,5 +106,5 @@ def test_related_pairs_equal_a_loop(monkeypatch):
 def test_without_names_or_weights_there_is_one_sentence(dictionary, tmp_path):
     out = run("build_phrase_bank.py", status=1)
     assert out.startswith("error: give --dictionary")
-    out = run("build_phrase_bank.py", "--dictionary", dictionary, NODE + "TEXT_ENCODER.NAME", "/no/clip.pt", status=1)
+    out = run("build_phrase_bank.py", "--dictionary", dictionary, LANGUAGE + "NAME", "/no/clip.pt", status=1)
     assert out.startswith("error: ") and "there is no file /no/clip.pt" in out

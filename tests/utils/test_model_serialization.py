@@ -122,3 +122,9 @@ def test_a_backbone_alone_may_fill_its_part():
     report = load_state_dict(model, {"body.weight": torch.ones(2, 2), "fc1000_w": torch.ones(3)})
     assert report.matched == ["backbone.body.weight"]
     assert report.unused == ["fc1000_w"]
+
+
+def test_weights_of_an_earlier_relclip_are_refused_with_what_changed():
+    old = {"roi_heads.relation.predictor.projections.sp.visual.weight": torch.zeros(3, 2)}
+    with pytest.raises(InputError, match=r"old\.pth cannot be loaded: .*earlier RelCLIP.*relclip\.embedding"):
+        load_state_dict(nn.Linear(2, 3), {**old, "weight": torch.zeros(3, 2)}, source="old.pth")

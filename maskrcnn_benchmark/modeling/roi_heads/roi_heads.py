@@ -18,7 +18,7 @@ class CombinedROIHeads(nn.ModuleDict):
         """Region features, proposals or predictions of each image, and losses by name.
 
         Args:
-            images: the pixels [B, C, H, W] behind the features, for a relation predictor that asks for them.
+            images: the pixels [B, C, H, W] behind the features, for a second opinion on relations.
         """
         x, detections, losses = self["box"](features, proposals, targets)
         if "relation" in self:

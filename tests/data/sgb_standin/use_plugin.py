@@ -65,7 +65,7 @@ def check(config):
 def main():
     bank = os.path.join(tempfile.mkdtemp(), "bank.npz")
     write_bank(bank)
-    small = [HEAD + "RELCLIP.BANK_FILE", bank, HEAD + "NUM_CLASSES", PREDICATES, "MODEL.DEVICE", "cpu"]
+    small = ["MODEL.LANGUAGE.BANK_FILE", bank, HEAD + "NUM_CLASSES", PREDICATES, "MODEL.DEVICE", "cpu"]
     small += ["MODEL.ROI_BOX_HEAD.NUM_CLASSES", CLASSES, "MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM", 32]
     small += [HEAD + "CONTEXT_POOLING_DIM", 24, HEAD + "CONTEXT_HIDDEN_DIM", 12, HEAD + "RELCLIP.PROJECTION_DIM", 8]
     for path in sys.argv[1:]:

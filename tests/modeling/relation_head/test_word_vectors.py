@@ -7,8 +7,8 @@ import pytest
 import torch
 from support import HEAD, parity_config
 
+from maskrcnn_benchmark.modeling.language import phrase_bank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import utils_motifs
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import phrase_bank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import (
     load_word_vectors,
     obj_edge_vectors,

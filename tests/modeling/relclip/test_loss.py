@@ -7,19 +7,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import loss as module
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import RelationalContrastiveLoss
+from maskrcnn_benchmark.modeling.language.synonyms import synonymous
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import NegativeRule, RelationalContrastiveLoss
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import (
-    Negatives,
     component_index,
-    full_dictionary,
+    dictionary,
     phrase_components,
-    synonymous,
-    training_dictionary,
 )
 
 OBJ, REL, DIM = 5, 6, 8  # classes with background, width
 SCALE = 3.0
+TAU = torch.tensor(SCALE, dtype=torch.float64)
+ALL = torch.ones(OBJ, OBJ, REL)
 
 
 def make_table(level, seed=0):
@@ -40,8 +39,8 @@ def make_table(level, seed=0):
 def make_batch(level, n=7, seed=0):
     g = torch.Generator().manual_seed(seed)
     v = F.normalize(torch.randn(n, DIM, generator=g, dtype=torch.float64), dim=-1)
-    classes = [torch.randint(1, side, (n,), generator=g) for side in (OBJ, REL, OBJ)]
-    return v, phrase_components(level, *classes)
+    s, p, o = (torch.randint(1, side, (n,), generator=g) for side in (OBJ, REL, OBJ))
+    return v, phrase_components(level, torch.stack([s, o, p], dim=1))
 
 
 def phrase(table, components):
@@ -51,12 +50,12 @@ def phrase(table, components):
     return table[group, predicate]
 
 
-def brute_force(level, table, v, positives, kind, dictionary, phrase_threshold=None, predicate_synonyms=None):
+def brute_force(level, table, v, positives, kind, phrases, phrase_threshold=None, predicate_synonyms=None):
     """The definition of RCL, phrase by phrase."""
     losses = []
     for x, positive in zip(v, positives.tolist(), strict=True):
         own = phrase(table, positive)
-        candidates = {tuple(p) for p in (positives if kind == "batch" else dictionary).tolist()}
+        candidates = {tuple(p) for p in (positives if kind == "batch" else phrases).tolist()}
         total = math.exp(SCALE * float(x @ own))
         for other in candidates:
             different = sum(a != b for a, b in zip(positive, other, strict=True))
@@ -79,7 +78,7 @@ def level(request):
 
 def dictionaries(level):
     fg_matrix = torch.rand(OBJ, OBJ, REL, generator=torch.Generator().manual_seed(3)) < 0.2
-    return {"full": full_dictionary(level, OBJ, REL), "train": training_dictionary(level, fg_matrix)}
+    return {"full": dictionary(level, ALL), "train": dictionary(level, fg_matrix)}
 
 
 SYNONYMS = synonymous(torch.eye(REL) + torch.diag(torch.full((REL - 1,), 0.95), 1) * (torch.arange(REL) == 3), 0.9)
@@ -88,16 +87,36 @@ SYNONYMS = synonymous(torch.eye(REL) + torch.diag(torch.full((REL - 1,), 0.95), 
 @pytest.mark.parametrize("kind", ("related", "all", "batch"))
 @pytest.mark.parametrize("words", ("full", "train"))
 @pytest.mark.parametrize("threshold, predicates", [(None, None), (0.9, None), (None, SYNONYMS), (0.7, SYNONYMS)])
-def test_loss_equals_a_loop_over_phrases(level, kind, words, threshold, predicates, monkeypatch):
-    monkeypatch.setattr(module, "ENTRIES_AT_ONCE", 50)  # several blocks of rows
+def test_loss_equals_a_loop_over_phrases(level, kind, words, threshold, predicates):
     table, (v, positives) = make_table(level), make_batch(level)
-    dictionary = dictionaries(level)[words]
-    rcl = RelationalContrastiveLoss(table, dictionary, OBJ, Negatives(kind, threshold, predicates))
-    expected = brute_force(level, table, v, positives, kind, dictionary, threshold, predicates)
-    found = rcl.per_pair(v, torch.tensor(SCALE, dtype=torch.float64), positives)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
-    mean = rcl(v, torch.tensor(SCALE, dtype=torch.float64), positives)
-    assert mean.item() == pytest.approx(sum(expected) / len(expected))
+    phrases = dictionaries(level)[words]
+    rcl = RelationalContrastiveLoss(phrases, OBJ, NegativeRule(kind, threshold, predicates))
+    expected = brute_force(level, table, v, positives, kind, phrases, threshold, predicates)
+    found = rcl(v, TAU, table, positives)
+    torch.testing.assert_close(found["per_pair"], torch.tensor(expected, dtype=torch.float64))
+    assert found["loss"].item() == pytest.approx(sum(expected) / len(expected))
+
+
+def test_its_parts_are_the_logits_of_the_phrases():
+    table, (v, positives) = make_table("sp"), make_batch("sp")
+    phrases = dictionaries("sp")["train"]
+    parts = RelationalContrastiveLoss(phrases, OBJ, NegativeRule("all"))(v, TAU, table, positives)
+    for i, positive in enumerate(positives.tolist()):
+        assert float(parts["positive"][i]) == pytest.approx(SCALE * float(v[i] @ phrase(table, positive)))
+        for j, other in enumerate(phrases.tolist()):
+            same = positive == other
+            expected = -math.inf if same else SCALE * float(v[i] @ phrase(table, other))
+            assert float(parts["negatives"][i, j]) == pytest.approx(expected)
+
+
+def test_a_step_can_be_replaced():
+    class Triplet(RelationalContrastiveLoss):
+        def per_pair(self, positive, negatives):
+            return (negatives.amax(dim=1) - positive).clamp(min=0)
+
+    table, (v, positives) = make_table("sp"), make_batch("sp")
+    parts = Triplet(dictionaries("sp")["full"], OBJ, NegativeRule("all"))(v, TAU, table, positives)
+    torch.testing.assert_close(parts["loss"], (parts["negatives"].amax(dim=1) - parts["positive"]).clamp(min=0).mean())
 
 
 def test_the_cases_above_differ():
@@ -116,84 +135,80 @@ def test_the_cases_above_differ():
 
 
 @pytest.mark.parametrize("kind", ("related", "all", "batch"))
-def test_gradient(level, kind, monkeypatch):
-    monkeypatch.setattr(module, "ENTRIES_AT_ONCE", 50)
+def test_gradient(level, kind):
     v, positives = make_batch(level)
-    rcl = RelationalContrastiveLoss(
-        make_table(level), full_dictionary(level, OBJ, REL), OBJ, Negatives(kind, 0.9, SYNONYMS)
-    )
-    scale = torch.tensor(SCALE, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v, scale: rcl.per_pair(v, scale, positives), (v.requires_grad_(), scale))
-    assert torch.autograd.gradcheck(lambda v, scale: rcl(v, scale, positives), (v, scale))
+    rcl = RelationalContrastiveLoss(dictionary(level, ALL), OBJ, NegativeRule(kind, 0.9, SYNONYMS))
+    table, tau = make_table(level), TAU.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda v, tau: rcl(v, tau, table, positives)["loss"], (v.requires_grad_(), tau))
+    learnt = table.requires_grad_()
+    rcl(v, tau, learnt, positives)["loss"].backward()
+    assert torch.isfinite(learnt.grad).all() and learnt.grad.any()
 
 
-def test_no_pair_gives_exactly_zero_and_a_graph(level):
-    rcl = RelationalContrastiveLoss(make_table(level), full_dictionary(level, OBJ, REL), OBJ, Negatives("related"))
+@pytest.mark.parametrize("kind", ("related", "batch"))
+def test_no_pair_gives_exactly_zero_and_a_graph(level, kind):
+    rcl = RelationalContrastiveLoss(dictionary(level, ALL), OBJ, NegativeRule(kind, 0.9, SYNONYMS))
     v, positives = make_batch(level)
-    leaf, scale = v.requires_grad_(), torch.tensor(SCALE, dtype=torch.float64, requires_grad=True)
-    for kind in ("related", "batch"):
-        rcl.negatives = Negatives(kind, 0.9, SYNONYMS)
-        loss = rcl(leaf[:0], scale, positives[:0])
-        assert loss.item() == 0
-        loss.backward()
-        assert not leaf.grad.any() and not scale.grad.any()
+    leaf, tau = v.requires_grad_(), TAU.clone().requires_grad_()
+    loss = rcl(leaf[:0], tau, make_table(level), positives[:0])["loss"]
+    assert loss.item() == 0
+    loss.backward()
+    assert not leaf.grad.any() and not tau.grad.any()
 
 
 def test_a_positive_without_negatives_has_no_loss_and_no_gradient():
-    rcl = RelationalContrastiveLoss(make_table("sp"), torch.zeros(0, 2, dtype=torch.int64), OBJ, Negatives("related"))
+    rcl = RelationalContrastiveLoss(torch.zeros(0, 2, dtype=torch.int64), OBJ, NegativeRule())
     v, positives = make_batch("sp")
     v.requires_grad_()
-    loss = rcl(v, torch.tensor(SCALE, dtype=torch.float64), positives)
+    loss = rcl(v, TAU, make_table("sp"), positives)["loss"]
     loss.backward()
     assert loss.item() == 0 and not v.grad.any()
 
 
 def test_the_largest_scale_does_not_overflow():
     table, (v, positives) = make_table("sp").float(), make_batch("sp")
-    rcl = RelationalContrastiveLoss(table, full_dictionary("sp", OBJ, REL), OBJ, Negatives("all"))
-    loss = rcl(v.float().requires_grad_(), torch.tensor(100.0), positives)
-    assert torch.isfinite(loss) and torch.isfinite(torch.autograd.grad(loss, [loss])[0])
+    rcl = RelationalContrastiveLoss(dictionary("sp", ALL), OBJ, NegativeRule("all"))
+    leaf = v.float().requires_grad_()
+    loss = rcl(leaf, torch.tensor(100.0), table, positives)["loss"]
+    assert torch.isfinite(loss) and torch.isfinite(torch.autograd.grad(loss, leaf)[0]).all()
+
+
+def test_under_autocast_it_is_in_single_precision():
+    table, (v, positives) = make_table("sp").float(), make_batch("sp")
+    rcl = RelationalContrastiveLoss(dictionary("sp", ALL), OBJ, NegativeRule("all", 0.9))
+    expected = rcl(v.float(), torch.tensor(20.0), table, positives)["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(rcl(v.float(), torch.tensor(20.0), table, positives)["loss"], expected)
 
 
 def test_a_phrase_that_training_never_shows_can_be_a_positive():
     fg_matrix = torch.zeros(OBJ, OBJ, REL)
     fg_matrix[1, 2, 3] = fg_matrix[1, 2, 4] = 1
-    dictionary = training_dictionary("sp", fg_matrix)
-    assert dictionary.tolist() == [[1, 3], [1, 4]]
+    phrases = dictionary("sp", fg_matrix)
+    assert phrases.tolist() == [[1, 3], [1, 4]]
     table = make_table("sp")
     v, positives = make_batch("sp", n=1)[0], torch.tensor([[1, 5]])
-    loss = RelationalContrastiveLoss(table, dictionary, OBJ, Negatives("related"))(v, torch.tensor(1.0), positives)
+    loss = RelationalContrastiveLoss(phrases, OBJ, NegativeRule())(v, torch.tensor(1.0), table, positives)["loss"]
     terms = [math.exp(float(v[0] @ table[1, p])) for p in (5, 3, 4)]
     assert loss.item() == pytest.approx(-math.log(terms[0] / sum(terms)))
 
 
 def test_dictionaries_leave_background_out(level):
-    everything = torch.ones(OBJ, OBJ, REL)
-    full = full_dictionary(level, OBJ, REL)
-    assert full.tolist() == training_dictionary(level, everything).tolist()
+    full = dictionary(level, ALL)
     sides = {"sp": (OBJ, REL), "po": (OBJ, REL), "spo": (OBJ, OBJ, REL)}[level]
     assert full.tolist() == [list(x) for x in itertools.product(*[range(1, side) for side in sides])]
-    assert training_dictionary(level, torch.zeros(OBJ, OBJ, REL)).shape == (0, len(sides))
+    assert dictionary(level, torch.zeros(OBJ, OBJ, REL)).shape == (0, len(sides))
     rows = component_index(full, OBJ, REL)
     table = make_table(level).flatten(0, 1)
     assert len(set(rows.tolist())) == len(full) and (table[rows].norm(dim=1) > 0).all()
     assert (table.norm(dim=1) > 0).sum() == len(full)
 
 
-def test_training_dictionary_counts_what_occurs():
+def test_a_dictionary_holds_what_occurs():
     fg_matrix = torch.zeros(OBJ, OBJ, REL)
     fg_matrix[1, 2, 3] = 4
     fg_matrix[1, 2, 0] = 9
-    assert training_dictionary("sp", fg_matrix).tolist() == [[1, 3]]
-    assert training_dictionary("po", fg_matrix.numpy()).tolist() == [[2, 3]]
-    assert training_dictionary("spo", fg_matrix).tolist() == [[1, 2, 3]]
-
-
-def test_a_predicate_is_no_synonym_of_itself_nor_of_background():
-    synonyms = synonymous(torch.ones(4, 4), 0.5)
-    assert synonyms.tolist() == [
-        [False, False, False, False],
-        [False, False, True, True],
-        [False, True, False, True],
-        [False, True, True, False],
-    ]
+    assert dictionary("sp", fg_matrix).tolist() == [[1, 3]]
+    assert dictionary("po", fg_matrix.numpy()).tolist() == [[2, 3]]
+    assert dictionary("spo", fg_matrix).tolist() == [[1, 2, 3]]
+    assert fg_matrix.sum() == 13  # the statistic itself stays as it is

@@ -1,4 +1,4 @@
-"""RelCLIPPredictor on every context and task: a batch equals its images, flags do what they say, edge cases hold."""
+"""RelCLIPPredictor on every base and task: a batch equals its images, keys do what they say, edge cases hold."""
 
 import math
 
@@ -7,40 +7,70 @@ import pytest
 import torch
 from support import HEAD
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
+from maskrcnn_benchmark.modeling.language.similarity import alignment
+from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from maskrcnn_benchmark.utils.errors import InputError
 
-CONTEXTS = ("motifs", "vctree", "transformer", "vtranse", "none")
+DIM = 48  # width of the features of boxes
+POOLED = [HEAD + "CONTEXT_POOLING_DIM", DIM]  # the causal predictor takes no projected union features
+SPATIAL = [HEAD + "CAUSAL.SPATIAL_FOR_VISION", False, HEAD + "CAUSAL.EFFECT_ANALYSIS", False]
+# RELCLIP.CONTEXT -> the predictor that it stands on, and options of both
+BASES = {
+    "motifs": ("MotifPredictor", []),
+    "vctree": ("VCTreePredictor", []),
+    "transformer": ("TransformerPredictor", []),
+    "vtranse": ("CausalAnalysisPredictor", [*POOLED, *SPATIAL, HEAD + "CAUSAL.CONTEXT_LAYER", "vtranse"]),
+    "none": (None, []),
+    "IMPPredictor": ("IMPPredictor", []),
+    "CausalAnalysisPredictor": ("CausalAnalysisPredictor", POOLED),
+}
 OBJECT_CLASSES, PREDICATE_CLASSES = 8, 6  # of the small world, with background
 NO_BIAS = [HEAD + "PREDICT_USE_BIAS", False]
 
 
-def project(model, pairs) -> dict:
-    """Unit vectors of the pairs for each level."""
-    return {
-        level: model.project(level, projection.visual(pairs.visual_rep), pairs)
-        for level, projection in model.projections.items()
-    }
+@pytest.fixture
+def on(predictor):
+    """Factory of RelCLIP on a base: on(context, task, ...)."""
+
+    def make(context, *args, host=(), **kwargs):
+        return predictor(*args, CONTEXT=context, host=[*BASES[context][1], *host], **kwargs)
+
+    return make
 
 
 def total(losses: dict) -> torch.Tensor:
     return torch.stack(list(losses.values())).sum()
 
 
+def run(model, batch, training=True):
+    model.train(training)
+    torch.manual_seed(3)
+    _objects, relations, losses = model(*batch.arguments(training))
+    return torch.cat(relations), losses
+
+
+def pairs_of(model, batch, training=False):
+    """What the predictor reads of a batch, and the base's logits of the predicates."""
+    with torch.no_grad(), model.train(training).reader.listen(model) as heard:
+        objects, base, _ = super(type(model), model).forward(*batch.arguments(training))
+    pairs = model.reader.read(heard, batch.proposals, batch.pairs, batch.roi_features, batch.union_features, objects)
+    return pairs, torch.cat(list(base))
+
+
 @pytest.mark.parametrize("task", ("predcls", "sgcls", "sgdet"))
-@pytest.mark.parametrize("context", CONTEXTS)
-def test_every_context_trains_and_predicts_in_every_task(predictor, scene, context, task):
-    model, batch = predictor(task, CONTEXT=context), scene((4, 3, 2))
+@pytest.mark.parametrize("context", BASES)
+def test_every_base_trains_and_predicts_in_every_task(on, scene, context, task):
+    model, batch = on(context, task), scene((4, 3, 2))
     objects, relations, losses = model.train()(*batch.arguments(training=True))
     assert [tuple(x.shape) for x in objects] == [(n, OBJECT_CLASSES) for n in (4, 3, 2)]
     assert [tuple(x.shape) for x in relations] == [(n * (n - 1), PREDICATE_CLASSES) for n in (4, 3, 2)]
-    names = {"loss_rcl_sp", "loss_rcl_po"} | ({"binary_loss"} if context == "vctree" else set())
-    assert set(losses) == names and all(loss.dim() == 0 and torch.isfinite(loss) for loss in losses.values())
+    assert set(losses) >= {"loss_rcl_sp", "loss_rcl_po"} and ("binary_loss" in losses) == (context == "vctree")
+    assert all(loss.dim() == 0 and torch.isfinite(loss) for loss in losses.values())
     (total(losses) + sum(x.logsumexp(dim=1).sum() for x in relations)).backward()
-    for name, parameter in model.named_parameters():
-        if not name.startswith("context_layer"):
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+    for name, parameter in model.relclip.embedding.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
     model.eval()
     with torch.no_grad():
@@ -52,59 +82,49 @@ def test_every_context_trains_and_predicts_in_every_task(predictor, scene, conte
             torch.testing.assert_close(alone[1][0], together[1][i], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "context, host",
-    [("motifs", "MotifPredictor"), ("vctree", "VCTreePredictor"), ("transformer", "TransformerPredictor")],
-)
-def test_without_text_it_is_the_hosts_predictor(predictor, scene, context, host):
-    ours = predictor("sgcls", CONTEXT=context, USE_ALIGNMENT=False, USE_RCL=False, BIAS="triplets")
-    theirs = predictor("sgcls", host)
-    theirs.load_state_dict(ours.state_dict())  # the same names and shapes
-    arguments = scene().arguments(training=False)
-    with torch.no_grad():
-        for a, b in zip(ours.eval()(*arguments)[:2], theirs.eval()(*arguments)[:2], strict=True):
-            torch.testing.assert_close(torch.cat(a), torch.cat(b), atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("task", ("predcls", "sgcls", "sgdet"))
+@pytest.mark.parametrize("context", [name for name in BASES if BASES[name][0]])
+def test_without_alignment_the_logits_are_the_bases_bit_by_bit(on, predictor, scene, context, task):
+    """With its parameter names: its weights load. What RelCLIP adds has names of its own."""
+    name, options = BASES[context]
+    theirs, batch = predictor(task, name, host=options), scene()
+    for settings in ({"USE_ALIGNMENT": False, "USE_RCL": False}, {"USE_ALIGNMENT": False}):
+        ours = on(context, task, seed=1, **settings)
+        report = ours.load_state_dict(theirs.state_dict(), strict=False)
+        assert not report.unexpected_keys
+        assert {key.split(".")[0] for key in report.missing_keys} <= {"relclip"}
+        for training in (True, False):
+            torch.manual_seed(3)
+            expected = theirs.train(training)(*batch.arguments(training))
+            torch.manual_seed(3)
+            found = ours.train(training)(*batch.arguments(training))
+            for a, b in zip([*expected[0], *expected[1]], [*found[0], *found[1]], strict=True):
+                assert torch.equal(a, b)
+            assert {key: loss for key, loss in found[2].items() if "rcl" not in key} == expected[2]
 
 
-@pytest.mark.parametrize("kind", ["phrases", "triplets"])
-def test_logits_are_base_plus_bias_plus_alignment(predictor, scene, kind):
-    model, batch = predictor(ALIGNMENT_WEIGHT=0.7, BIAS=kind).eval(), scene()
-    with torch.no_grad():
-        relations = torch.cat(model(*batch.arguments(training=False))[1])
-        pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-        base = model.base_logits(pairs, model.rel_compress(pairs.visual_rep))
-        v_sp, v_po = (project(model, pairs)[level] for level in ("sp", "po"))
-        for n in range(len(relations)):
-            s, o = int(pairs.subject_label[n]), int(pairs.object_label[n])
-            if kind == "phrases":
-                bias = model.freq_bias.subject.weight[s] + model.freq_bias.object.weight[o]
-            else:
-                bias = model.freq_bias.obj_baseline.weight[s * OBJECT_CLASSES + o]
-            cosine = (model.table_sp[s] @ v_sp[n] + model.table_po[o] @ v_po[n]) / 2
-            expected = base[n] + bias + 0.7 / 0.07 * cosine
-            torch.testing.assert_close(relations[n], expected, atol=1e-4, rtol=1e-4)
-            assert cosine[0] == 0
+@pytest.mark.parametrize("context", BASES)
+def test_logits_are_base_plus_alignment(on, scene, context):
+    model, batch = on(context, ALIGNMENT_WEIGHT=0.7), scene()
+    found = run(model, batch, training=False)[0]
+    pairs, base = pairs_of(model, batch)
+    tables, v = model.relclip.targets(), model.relclip.embedding(pairs)
+    for n in range(len(found)):
+        s, o = pairs.labels[n].tolist()
+        cosine = (tables["sp"][s] @ v["sp"][n] + tables["po"][o] @ v["po"][n]) / 2
+        torch.testing.assert_close(found[n], base[n] + 0.7 / 0.07 * cosine, atol=1e-4, rtol=1e-4)
 
 
-def test_labels_of_the_pairs_are_true_ones_in_predcls_and_predicted_elsewhere(predictor, scene):
-    batch = scene((3, 2))
+def test_classes_are_the_true_ones_where_they_are_given_and_the_bases_else(on, scene):
+    batch = scene()
     truth = torch.cat([p.get_field("labels") for p in batch.proposals])
-    for context in CONTEXTS:
-        with torch.no_grad():
-            pairs = predictor("predcls", CONTEXT=context).eval().encode_pairs(*batch.arguments(False)[:2], *batch[4:])
-        assert torch.equal(pairs.subject_label, truth[pairs.subject])
+    for context in BASES:
+        pairs, _ = pairs_of(on(context), batch)
+        assert torch.equal(pairs.labels, truth[pairs.ends])
     for proposal in batch.proposals:  # a detector that is sure of class 3
         proposal.add_field("predict_logits", 9 * torch.eye(OBJECT_CLASSES)[3].expand(len(proposal), -1))
-    with torch.no_grad():
-        pairs = predictor("sgcls", CONTEXT="none").eval().encode_pairs(*batch.arguments(False)[:2], *batch[4:])
-    assert (pairs.object_label == 3).all()
-
-
-def run(model, batch, training=True):
-    model.train(training)
-    torch.manual_seed(3)
-    _objects, relations, losses = model(*batch.arguments(training))
-    return torch.cat(relations), losses
+    pairs, _ = pairs_of(on("none", "sgcls"), batch)
+    assert (pairs.labels == 3).all()
 
 
 @pytest.mark.parametrize(
@@ -115,6 +135,7 @@ def run(model, batch, training=True):
         ({"LEVELS": ("po",)}, {"po"}),
         ({"LEVELS": ("spo",)}, {"spo"}),
         ({"LEVELS": ("sp", "po", "spo")}, {"sp", "po", "spo"}),
+        ({"LEVELS": ("sp", "po", "spo"), "TARGETS": "learnt"}, {"sp", "po", "spo"}),
         ({"USE_RCL": False}, set()),
     ],
 )
@@ -122,55 +143,64 @@ def test_levels_and_rcl_decide_which_losses_there_are(predictor, scene, options,
     model = predictor(**options)
     _, losses = run(model, scene())
     assert set(losses) == {f"loss_rcl_{level}" for level in parts}
-    assert set(model.projections) == set(options.get("LEVELS", ("sp", "po")))
+    assert set(model.relclip.embedding.out) == set(options.get("LEVELS", ("sp", "po")))
 
 
-def test_the_weight_of_rcl_scales_its_sum_over_levels(predictor, scene):
-    one, two = predictor(LEVELS=("sp",)), predictor(RCL_WEIGHT=3.0)
-    both = predictor()
-    for model in (one, two):
-        model.load_state_dict(both.state_dict(), strict=False)
+def test_the_weight_of_rcl_scales_its_mean_over_levels(predictor, scene):
+    both, tripled = predictor(), predictor(RCL_WEIGHT=3.0)
+    tripled.load_state_dict(both.state_dict())
     batch = scene()
-    expected, tripled, alone = run(both, batch)[1], run(two, batch)[1], run(one, batch)[1]
+    expected, found = run(both, batch)[1], run(tripled, batch)[1]
     for name, loss in expected.items():
-        torch.testing.assert_close(tripled[name], 3 * loss)
-    torch.testing.assert_close(alone["loss_rcl_sp"], 2 * expected["loss_rcl_sp"])
+        torch.testing.assert_close(found[name], 3 * loss)
+    pairs, _ = pairs_of(both, batch, training=True)
+    truth = torch.cat(batch.labels)
+    rows = (truth > 0).nonzero()[:, 0]
+    labels = torch.cat([p.get_field("labels") for p in batch.proposals])[pairs.ends[rows]]
+    positives = torch.stack([labels[:, 0], truth[rows]], dim=1)
+    v = both.relclip.embedding(pairs)["sp"][rows]
+    alone = both.relclip.rcl["sp"](v, both.relclip.tau(), both.relclip.targets()["sp"], positives)["loss"]
+    torch.testing.assert_close(expected["loss_rcl_sp"], alone / 2)
 
 
 def test_without_alignment_the_logits_know_nothing_of_phrases(predictor, scene):
     model, batch = predictor(USE_ALIGNMENT=False), scene()
     logits, losses = run(model, batch)
     assert len(losses) == 2
-    model.table_sp.neg_()
+    model.relclip.targets.sp.neg_()
     assert torch.equal(run(model, batch)[0], logits)
 
 
 def test_without_base_only_background_has_an_own_logit(predictor, scene):
-    model, batch = predictor(USE_BASE=False, host=NO_BIAS), scene()
-    assert model.rel_compress.weight.shape[0] == 1 and not hasattr(model, "freq_bias")
+    model, batch = predictor(USE_BASE=False), scene()
     with torch.no_grad():
         logits, _ = run(model, batch, training=False)
-        pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-    torch.testing.assert_close(logits[:, :1], model.rel_compress(pairs.visual_rep))
+        _, base = pairs_of(model, batch)
+    torch.testing.assert_close(logits[:, 0], base[:, 0])
     with torch.no_grad():
-        model.logit_scale.fill_(-200)
+        model.relclip.logit_scale.fill_(-200)
         assert not run(model, batch, training=False)[0][:, 1:].any()
 
 
-def test_the_frequency_bias_has_the_hosts_key(predictor, scene):
-    with_bias, without = predictor(), predictor(host=NO_BIAS)
-    without.load_state_dict(with_bias.state_dict(), strict=False)
-    batch = scene()
-    difference = run(with_bias, batch, False)[0] - run(without, batch, False)[0]
-    labels = torch.cat([p.get_field("labels")[pairs] for p, pairs in zip(batch.proposals, batch.pairs, strict=True)])
-    torch.testing.assert_close(difference, with_bias.freq_bias.index_with_labels(labels), atol=1e-4, rtol=1e-4)
+def test_the_control_learns_vectors_in_place_of_phrases(predictor, scene):
+    model, batch = predictor(TARGETS="learnt"), scene()
+    tables = model.relclip.targets()
+    assert {level: tuple(table.shape) for level, table in tables.items()} == {"sp": (8, 6, 512), "po": (8, 6, 512)}
+    assert not tables["sp"][0].any() and not tables["sp"][:, 0].any()
+    s, p = model.relclip.targets.objects["sp"][0].weight[3], model.relclip.targets.predicates["sp"].weight[2]
+    torch.testing.assert_close(tables["sp"][3, 2], torch.nn.functional.normalize(s + p, dim=0))
+    logits, losses = run(model, batch)
+    (total(losses) + logits.logsumexp(dim=1).sum()).backward()
+    for name, parameter in model.relclip.targets.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+    assert {name for name in model.state_dict() if name.startswith("relclip.targets")}
 
 
 def loss_with(predictor, scene, **options):
     return total(run(predictor(**options), scene((5, 5)))[1]).item()
 
 
-def test_negatives_dictionary_synonyms_templates_and_centring_change_the_loss(predictor, scene):
+def test_negatives_dictionary_synonyms_and_templates_change_the_loss(predictor, scene):
     """Every key of an ablation reaches what it is about."""
     settings = [
         {},
@@ -180,9 +210,9 @@ def test_negatives_dictionary_synonyms_templates_and_centring_change_the_loss(pr
         {"KEEP_SYNONYMS": True},
         {"PHRASE_SYNONYM_THRESHOLD": 0.8},
         {"KEEP_SYNONYMS": False, "PREDICATE_SYNONYM_THRESHOLD": 0.7},
-        {"TEMPLATES.SP": ("{subject} {predicate}",)},
-        {"TEMPLATES.PO": ("{predicate} the {object}",)},
-        {"CENTER": True},
+        {"language": {"TEMPLATES.SP": ("{subject} {predicate}",)}},
+        {"language": {"TEMPLATES.PO": ("{predicate} the {object}",)}},
+        {"TARGETS": "learnt"},
         {"SCALE_INIT": 5.0},
     ]
     # the tiny text tower is untrained, so that its phrases are much alike: thresholds where they part
@@ -198,26 +228,26 @@ def test_without_foreground_the_contrastive_loss_is_zero_and_connected(predictor
     _, losses = run(model, scene(foreground=False))
     assert all(loss.item() == 0 for loss in losses.values())
     total(losses).backward()
-    for parameter in model.projections.parameters():
+    for parameter in model.relclip.embedding.parameters():
         assert parameter.grad is not None and not parameter.grad.any()
-    assert "alignment_accuracy" not in model.training_metrics()
+    assert math.isnan(model.relclip.metrics["alignment_accuracy"])
 
 
-def test_one_image_with_one_object(predictor, scene):
-    for context in CONTEXTS:
-        model = predictor("sgdet", CONTEXT=context)
-        logits, losses = run(model, scene((1,)), training=False)
+def test_one_image_with_one_object(on, scene):
+    for context in BASES:
+        logits, losses = run(on(context, "sgdet"), scene((1,)), training=False)
         assert logits.shape == (1, PREDICATE_CLASSES) and losses == {}
 
 
-def test_a_background_label_of_the_context_adds_no_alignment(predictor, scene):
+def test_a_background_label_of_the_base_adds_no_alignment(on, scene):
     """vtranse may call an object background; no phrase is about that."""
-    model, batch = predictor("sgdet", CONTEXT="vtranse").eval(), scene((2,))
+    model, batch = on("vtranse", "sgdet"), scene((2,))
     model.context_layer.pred_layer.bias.data[0] += 1000
-    with torch.no_grad():
-        pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
-        similarity = model.similarity(project(model, pairs), {"sp": model.table_sp, "po": model.table_po}, pairs)
-    assert not pairs.subject_label.any() and not similarity.any()
+    pairs, _ = pairs_of(model, batch)
+    assert (
+        not pairs.labels.any()
+        and not alignment(model.relclip.embedding(pairs), model.relclip.targets(), pairs.labels, 8).any()
+    )
 
 
 @pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16))
@@ -231,52 +261,44 @@ def test_autocast_keeps_text_in_single_precision(predictor, scene, dtype):
     for name, loss in losses.items():
         torch.testing.assert_close(found_losses[name], loss, atol=0.05, rtol=0.05)
     total(found_losses).backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.projections.parameters())
+    assert all(torch.isfinite(p.grad).all() for p in model.relclip.embedding.parameters())
 
 
-def test_no_phrase_is_in_a_checkpoint(predictor):
-    model = predictor()
-    state = model.state_dict()
-    assert not any("table" in name for name in state)
-    assert {name.split(".")[0] for name in state} == {
-        "context_layer", "post_emb", "post_cat", "up_dim", "rel_compress", "freq_bias", "projections", "logit_scale",
-    }  # fmt: skip
-    assert state["logit_scale"].shape == ()
+def test_what_relclip_adds_to_a_checkpoint_has_its_name_and_no_phrase(predictor):
+    state, base = predictor().state_dict(), predictor(predictor="MotifPredictor").state_dict()
+    own = {name for name in state if name.startswith("relclip.")}
+    assert {name.split(".")[1] for name in own} == {"embedding", "logit_scale"}
+    assert state["relclip.logit_scale"].shape == () and set(state) - own == set(base)
 
 
-def test_the_scale_stays_below_its_maximum_and_learns_slowly(predictor, scene):
-    model = predictor(SCALE_INIT=99.0, SCALE_MAX=100.0, SCALE_LR_FACTOR=0.01)
-    assert model.scale().item() == pytest.approx(99)
-    model.scale().backward()
-    assert model.logit_scale.grad.item() == pytest.approx(0.99)  # 0.01 of the true gradient
+def test_the_scale_stays_below_a_hundred(predictor):
+    model = predictor(SCALE_INIT=99.0)
+    assert model.relclip.tau().item() == pytest.approx(99)
     with torch.no_grad():
-        model.logit_scale += 1
-    assert model.scale().item() == pytest.approx(100)
-    assert model.logit_scale.item() == pytest.approx(math.log(100))
+        model.relclip.logit_scale += 1
+    assert model.relclip.tau().item() == pytest.approx(100)
+    assert model.relclip.logit_scale.item() == pytest.approx(math.log(100))
 
 
-def test_metrics_of_the_last_step(predictor, scene, plugin_log):
-    model, batch = predictor(LOG_PERIOD=2), scene((5, 5))
-    _, losses = run(model, batch)
-    metrics = model.training_metrics()
-    assert set(metrics) == {"rcl_sp", "rcl_po", "tau", "alignment_accuracy"}
-    assert metrics["rcl_sp"] == pytest.approx(losses["loss_rcl_sp"].item())
-    assert metrics["tau"] == pytest.approx(1 / 0.07)
-
-    pairs = model.encode_pairs(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
+def test_metrics_of_the_last_step(predictor, scene):
+    model, batch = predictor(), scene((5, 5))
+    run(model, batch)
+    assert set(model.relclip.metrics) == {"tau", "alignment_accuracy"} and not any(
+        x.requires_grad for x in model.relclip.metrics.values()
+    )
+    assert float(model.relclip.metrics["tau"]) == pytest.approx(1 / 0.07)
+    pairs, _ = pairs_of(model, batch, training=True)
     guess = (
-        model.similarity(project(model, pairs), {"sp": model.table_sp, "po": model.table_po}, pairs)[:, 1:].argmax(
+        alignment(model.relclip.embedding(pairs), model.relclip.targets(), pairs.labels, OBJECT_CLASSES)[:, 1:].argmax(
             dim=1
         )
         + 1
     )
     truth = torch.cat(batch.labels)
-    right = (guess == truth)[truth > 0].float().mean().item()
-    assert metrics["alignment_accuracy"] == pytest.approx(right)
-
-    assert "alignment_accuracy" not in plugin_log.text
-    run(model, batch)
-    assert plugin_log.text.count("alignment_accuracy") == 1
+    assert float(model.relclip.metrics["alignment_accuracy"]) == pytest.approx(
+        (guess == truth)[truth > 0].float().mean().item()
+    )
+    run(predictor(USE_ALIGNMENT=False), batch)
 
 
 def test_an_empty_dictionary_does_not_stop_prediction(predictor, scene, statistics):
@@ -293,91 +315,119 @@ def test_statistics_may_be_arrays(predictor, scene, statistics):
     assert total(expected).item() == total(found).item()
 
 
-class TestUnseenPredicates:
+def test_a_predictor_without_known_layers_is_read_by_its_inputs(predictor, scene, monkeypatch):
+    """One's own predictor: pairs by the last linear layer with one output per predicate, or by the union boxes."""
+
+    class Plain(torch.nn.Module):
+        def __init__(self, config, in_channels):
+            super().__init__()
+            self.classify = torch.nn.Sequential(torch.nn.Linear(in_channels, 9), torch.nn.Linear(9, PREDICATE_CLASSES))
+
+        def forward(self, proposals, rel_pair_idxs, _labels, _binarys, roi_features, union_features, logger=None):
+            objects = [torch.zeros(len(p), OBJECT_CLASSES) for p in proposals]
+            return objects, self.classify(union_features).split([len(p) for p in rel_pair_idxs]), {}
+
+    class Bare(Plain):
+        def __init__(self, config, in_channels):
+            super().__init__(config, in_channels)
+            self.classify = torch.nn.Linear(in_channels, PREDICATE_CLASSES + 1)
+
+        def forward(self, *args, **kwargs):
+            objects, relations, losses = super().forward(*args, **kwargs)
+            return objects, [x[:, 1:] for x in relations], losses
+
+    batch = scene()
+    for name, base, width in (("Plain", Plain, 9), ("Bare", Bare, DIM)):
+        monkeypatch.setitem(ROI_RELATION_PREDICTOR, name, base)
+        model = predictor(CONTEXT=name)
+        assert model.reader.visual_dim == width and model.reader.end_dim == DIM
+        assert torch.isfinite(total(run(model, batch)[1]))
+    monkeypatch.setattr(Plain, "predicate_classifier", "classify.1", raising=False)
+    assert predictor(CONTEXT="Plain").reader.layers["classifier"] == "classify.1"
+
+
+class TestOtherPredicates:
     """Names given at test time are scored by their phrases alone."""
 
-    OPTIONS = {"USE_BASE": False, "host": NO_BIAS}
     NAMES = ("near", "chasing", "riding")
 
     def test_known_names_get_the_logits_that_they_have_anyway(self, predictor, scene):
-        ordinary = predictor(**self.OPTIONS)
-        model = predictor(TEST_PREDICATES=self.NAMES, **self.OPTIONS)
-        model.load_state_dict(ordinary.state_dict())
-        expected, _ = run(ordinary, scene(), training=False)
+        model = predictor(USE_BASE=False)
+        expected, _ = run(model, scene(), training=False)
+        model.relclip.set_predicates(self.NAMES)
         found, _ = run(model, scene(), training=False)
         assert found.shape[1] == 4
         torch.testing.assert_close(found[:, [0, 1, 3]], expected[:, [0, 5, 1]])
+        model.relclip.set_predicates(None)
+        assert torch.equal(run(model, scene(), training=False)[0], expected)
 
-    def test_training_goes_on_with_the_data_sets_predicates(self, predictor, scene):
-        logits, _ = run(predictor(TEST_PREDICATES=self.NAMES, **self.OPTIONS), scene())
-        assert logits.shape[1] == PREDICATE_CLASSES
+    def test_a_configuration_can_name_them(self, predictor, scene):
+        model = predictor(USE_BASE=False, TEST_PREDICATES=self.NAMES)
+        assert run(model, scene(), training=False)[0].shape[1] == 4
+        assert run(model, scene())[0].shape[1] == PREDICATE_CLASSES  # training goes on with the data set's
+        assert set(model.state_dict()) == set(predictor(USE_BASE=False).state_dict())
 
-    def test_centred_phrases_lose_the_mean_of_the_training_phrases(self, predictor, scene):
-        ordinary = predictor(CENTER=True, **self.OPTIONS)
-        model = predictor(CENTER=True, TEST_PREDICATES=self.NAMES, **self.OPTIONS)
-        model.load_state_dict(ordinary.state_dict())
-        expected, _ = run(ordinary, scene(), training=False)
-        found, _ = run(model, scene(), training=False)
-        torch.testing.assert_close(found[:, [1, 3]], expected[:, [5, 1]])
-
-    @pytest.mark.parametrize("options", [{}, {"USE_BASE": False}, {"USE_BASE": True, "host": NO_BIAS}])
-    def test_they_need_base_and_bias_off(self, predictor, options):
-        with pytest.raises(RelCLIPError, match=r"TEST_PREDICATES are scored by their phrases alone"):
+    @pytest.mark.parametrize("options", [{}, {"USE_BASE": False, "TARGETS": "learnt"}])
+    def test_they_need_the_base_off_and_text(self, predictor, options):
+        with pytest.raises(LanguageError, match=r"TEST_PREDICATES are scored by their phrases alone"):
             predictor(TEST_PREDICATES=("near",), **options)
 
 
 def test_a_bank_from_a_file_needs_no_text_encoder(predictor, scene, bank, tmp_path, monkeypatch):
     expected, _ = run(predictor(), scene(), training=False)
-    bank.save(str(tmp_path / "bank.npz"))
+    path = str(tmp_path / "bank.npz")
+    bank.save(path)
     monkeypatch.setitem(__import__("sys").modules, "clip", None)
-    model = predictor(BANK_FILE=str(tmp_path / "bank.npz"), **{"TEXT_ENCODER.NAME": "none"})
+    model = predictor(language={"BANK_FILE": path, "NAME": "none"})
     torch.testing.assert_close(run(model, scene(), training=False)[0], expected)
     del bank.arrays["spo"]
-    bank.save(str(tmp_path / "bank.npz"))
-    with pytest.raises(RelCLIPError, match=r"no array 'triplet'"):
-        predictor(BANK_FILE=str(tmp_path / "bank.npz"), LEVELS=("spo",))
+    bank.save(path)
+    with pytest.raises(LanguageError, match=r"no array 'triplet'"):
+        predictor(language={"BANK_FILE": path}, LEVELS=("spo",))
 
 
 def test_a_bank_of_another_world_is_refused(predictor, tmp_path):
-    PhraseBank(["cat"], ["on"], {}, {"sp": np.ones((1, 1, 3)), "po": np.ones((1, 1, 3))}).save(str(tmp_path / "b.npz"))
-    with pytest.raises(RelCLIPError, match=r"lacks 7 of 7 names"):
-        predictor(BANK_FILE=str(tmp_path / "b.npz"))
+    path = str(tmp_path / "b.npz")
+    PhraseBank(["cat"], ["on"], {}, {"sp": np.ones((1, 1, 3)), "po": np.ones((1, 1, 3))}).save(path)
+    with pytest.raises(LanguageError, match=r"lacks 7 of 7 names"):
+        predictor(language={"BANK_FILE": path})
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"CONTEXT": "motif"}, "RELCLIP.CONTEXT is 'motif'; it can be motifs, vctree"),
+        ({"CONTEXT": "motif"}, "RELCLIP.CONTEXT is 'motif'; it can be motifs, vctree.*IMPPredictor"),
+        ({"CONTEXT": "RelCLIPPredictor"}, "RELCLIP.CONTEXT is 'RelCLIPPredictor'"),
         ({"LEVELS": ("sp", "os")}, r"RELCLIP.LEVELS is \('sp', 'os'\); it can hold sp, po, spo"),
         ({"LEVELS": ("sp", "sp")}, "RELCLIP.LEVELS"),
         ({"LEVELS": ()}, "RELCLIP.LEVELS"),
         ({"NEGATIVES": "none"}, "RELCLIP.NEGATIVES is 'none'; it can be related, all, batch"),
         ({"DICTIONARY": "test"}, "RELCLIP.DICTIONARY is 'test'; it can be train, full"),
-        ({"USE_BASE": False, "USE_ALIGNMENT": False, "host": NO_BIAS}, "nothing scores predicates"),
-        ({"host": ["MODEL.ROI_BOX_HEAD.NUM_CLASSES", 9]}, "ROI_BOX_HEAD.NUM_CLASSES is 9.*8 classes"),
-        ({"host": [HEAD + "NUM_CLASSES", 51]}, "ROI_RELATION_HEAD.NUM_CLASSES is 51.*6 classes"),
-        ({"host": [HEAD + "CAUSAL.SEPARATE_SPATIAL", True]}, "SEPARATE_SPATIAL is True"),
-        ({"host": ["MODEL.ATTRIBUTE_ON", True]}, "ATTRIBUTE_ON is True"),
+        ({"TARGETS": "random"}, "RELCLIP.TARGETS is 'random'; it can be text, learnt"),
+        ({"SCALE_INIT": 0.0}, "RELCLIP.SCALE_INIT is 0.0"),
+        ({"USE_BASE": False, "USE_ALIGNMENT": False}, "nothing scores predicates"),
+        ({"host": ["MODEL.ROI_BOX_HEAD.NUM_CLASSES", 9]}, "ROI_BOX_HEAD.NUM_CLASSES is 9.*8 object classes"),
+        ({"host": [HEAD + "NUM_CLASSES", 51]}, "ROI_RELATION_HEAD.NUM_CLASSES is 51.*6 predicates"),
+        ({"host": [HEAD + "CAUSAL.SEPARATE_SPATIAL", True]}, "SEPARATE_SPATIAL"),
     ],
 )
 def test_wrong_settings_get_one_sentence(predictor, options, message):
-    with pytest.raises((RelCLIPError, InputError), match=message) as error:
+    with pytest.raises((LanguageError, InputError), match=message) as error:
         predictor(**options)
     assert error.value.user_input and "\n" not in str(error.value)
 
 
-def test_without_vision_the_gate_stands_alone(predictor, scene):
+def test_without_vision_the_gate_stands_alone(on, scene):
     batch = scene()._replace(union_features=None)
-    for context in CONTEXTS:
-        model = predictor(CONTEXT=context, host=[HEAD + "PREDICT_USE_VISION", False])
-        logits, losses = run(model, batch)
+    for context in ("motifs", "vctree", "transformer", "none"):
+        logits, losses = run(on(context, host=[HEAD + "PREDICT_USE_VISION", False]), batch)
         assert torch.isfinite(logits).all() and torch.isfinite(total(losses))
 
 
 def test_scored_by_phrases_alone_an_unseen_predicate_is_not_trained_away(predictor, scene, statistics):
     """The last predicate never occurs in training: there its logit takes no part, in evaluation it is scored."""
     batch = scene()
-    model = predictor(USE_BASE=False, host=NO_BIAS)
+    model = predictor(USE_BASE=False)
     unseen = statistics()["fg_matrix"].sum(dim=(0, 1)) == 0
     assert unseen.tolist() == [True, False, False, False, False, True]  # the first is background, which always is
     logits, losses = run(model, batch, training=True)
@@ -386,8 +436,7 @@ def test_scored_by_phrases_alone_an_unseen_predicate_is_not_trained_away(predict
     assert not probability[:, -1].any() and torch.isfinite(total(losses))
     with torch.no_grad():
         assert (run(model, batch, training=False)[0][:, -1] > -999).all()
-    for options in ({"USE_BASE": True, "host": NO_BIAS}, {"USE_BASE": False}):
-        assert (run(predictor(**options), batch, training=True)[0][:, -1] > -999).all()
+    assert (run(predictor(host=NO_BIAS), batch, training=True)[0][:, -1] > -999).all()
 
 
 def test_a_predicate_that_only_the_statistics_never_show_is_trained(predictor, scene, statistics):
@@ -396,6 +445,6 @@ def test_a_predicate_that_only_the_statistics_never_show_is_trained(predictor, s
     labels = [image.clone() for image in batch.labels]
     labels[0][0] = 5
     batch = batch._replace(labels=labels)
-    logits, losses = run(predictor(USE_BASE=False, host=NO_BIAS), batch, training=True)
+    logits, losses = run(predictor(USE_BASE=False), batch, training=True)
     assert (logits > -999).all()
     assert torch.nn.functional.cross_entropy(logits, torch.cat(labels)) < 20 and torch.isfinite(total(losses))

@@ -1,5 +1,7 @@
 """The plugin runs in an original SGB too: it imports and calls only what SGB offers, in the language of old forks.
 
+The plugin is relclip/ and the room that it shares with the host, language/.
+
 Each file's syntax tree is walked. Names imported from the host must be in `sgb_interface.json`, which was recorded from
 SGB; calls of them, and of the context modules, must fit the recorded arguments.
 """
@@ -14,12 +16,16 @@ from pathlib import Path
 import pytest
 from support import PARITY
 
+from maskrcnn_benchmark.modeling import language
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import relclip
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import contexts
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.predictor import relclip_on
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import MotifPredictor
 from maskrcnn_benchmark.utils.errors import InputError
 
-FOLDER = Path(relclip.__file__).parent
-FILES = sorted(FOLDER.glob("*.py"))
+FOLDERS = (Path(relclip.__file__).parent, Path(language.__file__).parent)
+FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
+OWN = "maskrcnn_benchmark.modeling.language"  # what the plugin brings along
 INTERFACE = json.loads((PARITY / "sgb_interface.json").read_text())
 HOST = "maskrcnn_benchmark"
 # The recorded interface has classes and functions; the configuration is an object, which every script of SGB imports.
@@ -56,6 +62,8 @@ def check_call(call: ast.Call, accepted: list, what: str):
 def test_only_what_sgb_offers_is_imported(tree):
     for module, name in imports(tree):
         top = module.split(".")[0]
+        if module.startswith(OWN):
+            continue
         if top == HOST:
             known = (module, name) in OBJECTS or name in INTERFACE.get(module, {})
             assert known, f"SGB has no {module}.{name}"
@@ -67,7 +75,7 @@ def test_only_what_sgb_offers_is_imported(tree):
 
 def test_the_walk_finds_the_imports():
     found = {pair for path in FILES for pair in imports(ast.parse(path.read_text())) if pair[0].startswith(HOST)}
-    assert ("maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs", "LSTMContext") in found
+    assert ("maskrcnn_benchmark.modeling.registry", "ROI_RELATION_PREDICTOR") in found
     assert ("maskrcnn_benchmark.config", "cfg") in found and len(found) > 10
 
 
@@ -76,7 +84,10 @@ def test_the_host_is_called_with_the_arguments_that_sgb_takes(tree):
     accepted = {
         name: arguments(module, name)
         for module, name in imports(tree)
-        if module.startswith(HOST) and (module, name) not in OBJECTS and arguments(module, name) is not None
+        if module.startswith(HOST)
+        and not module.startswith(OWN)
+        and (module, name) not in OBJECTS
+        and arguments(module, name) is not None
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in accepted:
@@ -84,55 +95,24 @@ def test_the_host_is_called_with_the_arguments_that_sgb_takes(tree):
 
 
 BOXLIST = INTERFACE["maskrcnn_benchmark.structures.bounding_box"]["BoxList"]
-FREQUENCY_BIAS = INTERFACE["maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs"]["FrequencyBias"]
 
 
 @pytest.mark.parametrize("tree", MODULES)
-def test_objects_of_the_host_are_used_as_sgb_has_them(tree):
-    """Attributes of proposals and of the frequency bias exist in SGB, and methods are called with SGB's arguments."""
+def test_proposals_are_used_as_sgb_has_them(tree):
+    """Their attributes exist in SGB, and methods are called with SGB's arguments."""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
-            continue
-        owner = ast.unparse(node.value)
-        if owner in ("proposal", "p"):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "proposal":
             assert node.attr in BOXLIST or node.attr in ("bbox", "size", "mode", "extra_fields"), node.attr
-        if owner == "self.freq_bias":
-            assert node.attr in FREQUENCY_BIAS
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = ast.unparse(node.func.value)
-            members = BOXLIST if owner in ("proposal", "p") else FREQUENCY_BIAS if owner == "self.freq_bias" else {}
-            if node.func.attr in members:
-                check_call(node, members[node.func.attr][1:], ast.unparse(node))
+        called = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+        if called is not None and ast.unparse(called.value) == "proposal" and called.attr in BOXLIST:
+            check_call(node, BOXLIST[called.attr][1:], ast.unparse(node))
 
 
-CONTEXT_MODULES = {
-    "LSTMContext": "model_motifs",
-    "VCTreeLSTMContext": "model_vctree",
-    "TransformerContext": "model_transformer",
-    "VTransEFeature": "model_vtranse",
-}
-
-
-def test_contexts_are_built_and_called_with_the_arguments_that_sgb_takes():
-    """They are chosen at run time, so the calls in contexts.py are found by what they call."""
-    calls = [node for node in ast.walk(ast.parse(inspect.getsource(contexts))) if isinstance(node, ast.Call)]
-    built = [call for call in calls if ast.unparse(call.func).startswith("module.get(")]
-    called = [call for call in calls if ast.unparse(call.func) == "self.context_layer"]
-    assert len(built) == 1 and len(called) == 2
-    recorded = {
-        name: INTERFACE[f"maskrcnn_benchmark.modeling.roi_heads.relation_head.{module}"][name]
-        for name, module in CONTEXT_MODULES.items()
-    }
-    for name, methods in recorded.items():
-        if name != "VCTreeLSTMContext":  # which takes the statistics, and is called by its own name
-            check_call(built[0], methods["__init__"][1:], name)
-        call = called[0] if name == "TransformerContext" else called[1]
-        check_call(call, methods["forward"][1:], f"{name}.forward")
-        names = [ast.unparse(a) for a in call.args]
-        assert names == ["roi_features", "proposals", "rel_pair_idxs", "logger"][: len(names)] or names == [
-            "roi_features", "proposals", "logger",
-        ]  # fmt: skip
+def test_the_base_is_called_with_the_arguments_that_sgbs_predictors_take():
+    recorded = INTERFACE["maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors"]
+    forward = [*inspect.signature(relclip_on(MotifPredictor).forward).parameters]
+    for name in ("Motif", "VCTree", "Transformer", "CausalAnalysis", "IMP"):
+        assert recorded[f"{name}Predictor"]["forward"] == forward
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in FILES])
@@ -143,7 +123,7 @@ def test_the_language_is_that_of_python_3_8(path):
     annotated = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AnnAssign))]
     if annotated:
         future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
-        assert future or path.name == "defaults.py", "annotations are not evaluated on Python 3.8"
+        assert future or path.name in ("defaults.py", "errors.py"), "annotations are not evaluated on Python 3.8"
 
 
 def run_python(code: str) -> str:
@@ -155,7 +135,7 @@ def run_python(code: str) -> str:
     [
         "from maskrcnn_benchmark.modeling import registry",
         "from maskrcnn_benchmark.modeling.roi_heads.relation_head import relclip",
-        "from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import text_encoder",
+        "from maskrcnn_benchmark.modeling.language import text_encoder",
         "from maskrcnn_benchmark.modeling.roi_heads.relation_head import roi_relation_predictors",
     ],
 )
@@ -179,4 +159,4 @@ def test_neither_clip_nor_open_clip_is_imported_before_it_is_needed():
 
 
 def test_errors_are_marked_like_the_hosts():
-    assert relclip.predictor.RelCLIPError.user_input is InputError.user_input is True
+    assert LanguageError.user_input is InputError.user_input is True

@@ -7,19 +7,34 @@ from torch import Tensor, nn
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
+from .second_opinion import SecondOpinion, make_second_opinion
 from .utils_relation import obj_prediction_nms
 
 
 class PostProcessor(nn.Module):
-    """Labels of objects, with late suppression in SGDet, and pairs sorted by subject x predicate x object score."""
+    """Labels of objects, with late suppression in SGDet, and pairs sorted by subject x predicate x object score.
 
-    def __init__(self, use_gt_box: bool = False, later_nms_pred_thres: float = 0.3):
+    Args:
+        second_opinion: asked about the predicates of the likeliest pairs, where there is one.
+    """
+
+    def __init__(
+        self,
+        use_gt_box: bool = False,
+        later_nms_pred_thres: float = 0.3,
+        second_opinion: SecondOpinion | None = None,
+    ):
         super().__init__()
         self.use_gt_box = use_gt_box
         self.later_nms_pred_thres = later_nms_pred_thres
+        self.second_opinion = second_opinion
 
     def forward(
-        self, x: tuple[Sequence[Tensor], Sequence[Tensor]], rel_pair_idxs: Sequence[Tensor], boxes: Sequence[BoxList]
+        self,
+        x: tuple[Sequence[Tensor], Sequence[Tensor]],
+        rel_pair_idxs: Sequence[Tensor],
+        boxes: Sequence[BoxList],
+        images: Tensor | None = None,
     ) -> list[BoxList]:
         """Predictions of each image.
 
@@ -27,6 +42,7 @@ class PostProcessor(nn.Module):
             x: logits of pairs, [m_i, R] each, and of objects, [n_i, C] each.
             rel_pair_idxs: (subject, object) indices, int64 [m_i, 2] each.
             boxes: boxes of the objects, in SGDet with the field `boxes_per_cls` [n_i, C, 4].
+            images: pixels [B, C, H, W] as the detector takes them; needed for a second opinion.
 
         Returns:
             boxes (in SGDet those of the predicted classes) with `pred_labels` and `pred_scores` of the objects, and of
@@ -34,9 +50,15 @@ class PostProcessor(nn.Module):
             [m_i]
         """
         relation_logits, refine_logits = x
-        return [self._image(*image) for image in zip(relation_logits, refine_logits, rel_pair_idxs, boxes, strict=True)]
+        if self.second_opinion is not None and images is None:
+            raise ValueError("a second opinion needs the images")
+        pixels = [None] * len(boxes) if images is None else images
+        each = zip(relation_logits, refine_logits, rel_pair_idxs, boxes, pixels, strict=True)
+        return [self._image(*image) for image in each]
 
-    def _image(self, rel_logits: Tensor, obj_logits: Tensor, pairs: Tensor, boxes: BoxList) -> BoxList:
+    def _image(
+        self, rel_logits: Tensor, obj_logits: Tensor, pairs: Tensor, boxes: BoxList, image: Tensor | None
+    ) -> BoxList:
         obj_probs = obj_logits.float().softmax(dim=1)
         obj_probs[:, 0] = 0
         if self.use_gt_box:
@@ -52,9 +74,10 @@ class PostProcessor(nn.Module):
         result.add_field("pred_labels", labels)
         result.add_field("pred_scores", obj_scores)
 
-        rel_probs = rel_logits.float().softmax(dim=1)
-        rel_scores, rel_labels = rel_probs[:, 1:].max(dim=1)
-        triplet_scores = rel_scores * obj_scores[pairs].prod(dim=1)
+        rel_probs, rel_labels, triplet_scores = score_triplets(rel_logits, obj_scores, pairs)
+        if self.second_opinion is not None and len(pairs):
+            rel_logits = self.second_opinion(rel_logits, image, boxes.size, boxes.bbox, labels, pairs, triplet_scores)
+            rel_probs, rel_labels, triplet_scores = score_triplets(rel_logits, obj_scores, pairs)
         order = triplet_scores.argsort(descending=True, stable=True)
         # These have a length of their own: a result with them must not be indexed as a list of boxes.
         result.add_field("rel_pair_idxs", pairs[order])
@@ -63,8 +86,26 @@ class PostProcessor(nn.Module):
         return result
 
 
+def score_triplets(rel_logits: Tensor, obj_scores: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of pairs.
+
+    Args:
+        rel_logits: [m, R].
+        obj_scores: [n].
+        pairs: int64 [m, 2].
+
+    Returns:
+        probabilities of all predicates [m, R]; the likeliest of them, background aside and not counted, int64 [m];
+        scores of the triplets [m]
+    """
+    rel_probs = rel_logits.float().softmax(dim=1)
+    rel_scores, rel_labels = rel_probs[:, 1:].max(dim=1)
+    return rel_probs, rel_labels, rel_scores * obj_scores[pairs].prod(dim=1)
+
+
 def make_roi_relation_post_processor(cfg) -> PostProcessor:
     return PostProcessor(
         cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX,
         cfg.TEST.RELATION.LATER_NMS_PREDICTION_THRES,
+        make_second_opinion(cfg),
     )

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .loss import mean_cross_entropy
-from .model_motifs import FrequencyBias, LSTMContext
+from .model_motifs import LSTMContext
 from .model_vctree import VCTreeLSTMContext
 from .model_vtranse import VTransEFeature
+from .phrase_prior import make_frequency_bias
 from .utils_motifs import UntreatedMeans
 from .utils_predictors import RelationPredictor, batch_pairs, relatedness_loss
 from .utils_relation import get_box_info, get_box_pair_info, layer_init, pair_linear
@@ -73,7 +74,7 @@ class CausalAnalysisPredictor(UntreatedMeans, RelationPredictor):
         if self.fusion_type == "gate":
             self.ctx_gate_fc = nn.Linear(self.pooling_dim, self.num_rel_cls)
             layer_init(self.ctx_gate_fc, xavier=True)
-        self.freq_bias = FrequencyBias(config, statistics)
+        self.freq_bias = make_frequency_bias(config, statistics)
         if self.spatial_for_vision:
             self.spt_emb = nn.Sequential(
                 nn.Linear(32, self.hidden_dim),

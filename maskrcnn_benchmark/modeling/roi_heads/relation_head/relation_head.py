@@ -50,7 +50,7 @@ class ROIRelationHead(nn.Module):
             proposals: boxes of each image; in SGDet detections, after regression and suppression.
             targets: ground truth with the field `relation`, in training.
             logger: passed on to the predictor.
-            images: pixels [B, C, H, W], shown in evaluation to a predictor that has a method `look_at`.
+            images: pixels [B, C, H, W] as the detector takes them, for a second opinion in evaluation.
 
         Returns:
             roi features [n, D]; the proposals in training, predictions (`PostProcessor`) otherwise; losses by name,
@@ -76,8 +76,6 @@ class ROIRelationHead(nn.Module):
         obj_logits = [roi_features.new_zeros((0, self.num_obj_classes)) for _ in proposals]
         rel_logits = [roi_features.new_zeros((0, self.num_rel_classes)) for _ in proposals]
         if filled:
-            if images is not None and hasattr(self.predictor, "look_at"):
-                self.predictor.look_at(images[filled])
             refined, relations, _ = self.predictor(
                 [proposals[i] for i in filled],
                 [rel_pair_idxs[i] for i in filled],
@@ -89,7 +87,7 @@ class ROIRelationHead(nn.Module):
             )
             for i, refined_logits, relation_logits in zip(filled, refined, relations, strict=True):
                 obj_logits[i], rel_logits[i] = refined_logits, relation_logits
-        return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals), {}
+        return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals, images), {}
 
     def _features(self, features, proposals, rel_pair_idxs):
         roi_features = self.box_feature_extractor(features, proposals)

@@ -15,10 +15,11 @@ from torch import nn
 from maskrcnn_benchmark.modeling import registry
 
 from .model_causal import CausalAnalysisPredictor
-from .model_motifs import FrequencyBias, LSTMContext
+from .model_motifs import LSTMContext
 from .model_msg_passing import IMPContext
 from .model_transformer import TransformerContext
 from .model_vctree import VCTreeLSTMContext
+from .phrase_prior import make_frequency_bias
 from .utils_predictors import RelationPredictor, batch_pairs, relatedness_loss
 from .utils_relation import layer_init, pair_linear
 
@@ -42,7 +43,7 @@ class MotifPredictor(RelationPredictor):
         layer_init(self.rel_compress, xavier=True)
         self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
         if self.use_bias:
-            self.freq_bias = FrequencyBias(config, statistics)
+            self.freq_bias = make_frequency_bias(config, statistics)
 
     def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
         obj_dists, obj_preds, edge_ctx, _ = self.context_layer(roi_features, proposals, rel_pair_idxs, logger)
@@ -79,7 +80,7 @@ class TransformerPredictor(RelationPredictor):
         layer_init(self.post_cat, xavier=True)
         self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
         if self.use_bias:
-            self.freq_bias = FrequencyBias(config, statistics)
+            self.freq_bias = make_frequency_bias(config, statistics)
 
     def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
         obj_dists, obj_preds, edge_ctx = self.context_layer(roi_features, proposals, logger)
@@ -97,19 +98,25 @@ class TransformerPredictor(RelationPredictor):
 
 @registry.ROI_RELATION_PREDICTOR.register("IMPPredictor")
 class IMPPredictor(RelationPredictor):
-    """Iterative message passing (Xu et al., CVPR 2017), without a frequency bias."""
+    """Iterative message passing (Xu et al., CVPR 2017), without a frequency bias unless PHRASE_PRIOR asks for one."""
 
     needs_union_features = True
 
     def __init__(self, config, in_channels):
         super().__init__(config)
         self.context_layer = IMPContext(config, self.num_obj_cls, self.num_rel_cls, in_channels)
+        self.use_bias = config.MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.ON
+        if self.use_bias:
+            self.freq_bias = make_frequency_bias(config, self.class_statistics(config))
 
     def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
         obj_dists, rel_dists = self.context_layer(
             roi_features, proposals, self.project_union(union_features), rel_pair_idxs, logger
         )
-        _, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
+        pairs, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
+        if self.use_bias:
+            obj_preds = obj_dists[:, 1:].argmax(dim=1) + 1
+            rel_dists = rel_dists + self.freq_bias.index_with_labels(obj_preds[pairs])
         return obj_dists.split(num_objs), rel_dists.split(num_rels), {}
 
 
@@ -132,7 +139,7 @@ class VCTreePredictor(RelationPredictor):
         layer_init(self.ctx_compress, xavier=True)
         self.use_bias = config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
         if self.use_bias:
-            self.freq_bias = FrequencyBias(config, statistics)
+            self.freq_bias = make_frequency_bias(config, statistics)
 
     def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
         obj_dists, obj_preds, edge_ctx, binary_preds = self.context_layer(

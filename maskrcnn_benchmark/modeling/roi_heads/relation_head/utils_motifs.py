@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.modeling.language.phrase_bank import embedding_cache
+from maskrcnn_benchmark.modeling.language.phrases import spell, with_article
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -158,8 +160,8 @@ def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], de
 def object_word_vectors(config, names: Sequence[str]) -> Tensor:
     """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
 
-    `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` embeds "a photo of a {name}" with the text encoder that the
-    RELCLIP node names, keeps the leading principal components over the given names (zeros where EMBED_DIM exceeds their
+    `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` embeds "a photo of a {name}" with the text encoder of
+    MODEL.LANGUAGE, keeps the leading principal components over the given names (zeros where EMBED_DIM exceeds their
     number) and scales them to GloVe's spread. `random` draws a normal vector per name, the same in every run.
 
     Returns:
@@ -254,11 +256,7 @@ def _random_vector(name: str, width: int) -> Tensor:
 
 
 def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
-    # relclip is imported here because it is itself built on this module
-    from .relclip.phrase_bank import embedding_cache
-    from .relclip.phrases import spell, with_article
-
-    cache = embedding_cache(config.MODEL.ROI_RELATION_HEAD.RELCLIP, torch.device("cpu"))
+    cache = embedding_cache(config.MODEL.LANGUAGE, torch.device("cpu"))
     phrases = [f"a photo of {with_article(spell(name))}" for name in names]
     return torch.from_numpy(cache.embed([phrases], "class names"))
 

@@ -4,9 +4,14 @@ It talks to its host only through names that the original SGB has too, so it als
 (tools/install_into_sgb.py). The import has to come before a configuration file is merged.
 """
 
+import torch
+
 from maskrcnn_benchmark.config import cfg
 
 from .defaults import add_relclip_config
+
+if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (1, 10):
+    raise ImportError(f"RelCLIP needs PyTorch 1.10 or newer; this is {torch.__version__}.")
 
 add_relclip_config(cfg)
 

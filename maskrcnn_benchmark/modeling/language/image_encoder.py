@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import RelCLIPError
+from .errors import LanguageError
 from .text_encoder import EncoderSpec, load_clip_state, load_open_clip_model
 
 # Mean and deviation of colours that OpenAI's preprocessing takes off.
@@ -53,10 +53,6 @@ class ImageEncoder:
         self.scale = scale
         self.device = device
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """L2-normalised embeddings, float32 [n, d] on the CPU, of pictures uint8 [n, S, S, 3]."""
-        return self.embed(normalise_pictures(pictures.to(self.device), self.mean, self.std)).cpu()
-
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> Tensor:
         """L2-normalised embeddings, float32 [n, d], of normalised pictures [n, 3, S, S] on the tower's device."""
@@ -67,7 +63,7 @@ def load_image_encoder(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
     """Load the image tower of a CLIP.
 
     Raises:
-        RelCLIPError: library not installed, weights not found, not downloadable or without an image tower.
+        LanguageError: library not installed, weights not found, not downloadable or without an image tower.
     """
     with torch.random.fork_rng(devices=[]):  # building a tower draws weights that the loaded ones replace
         return (_load_clip if spec.library == "clip" else _load_open_clip)(spec, device)
@@ -76,13 +72,13 @@ def load_image_encoder(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
 def _load_clip(spec: EncoderSpec, device: torch.device) -> ImageEncoder:
     _, state = load_clip_state(spec)
     if "visual.proj" not in state and "visual.attnpool.c_proj.weight" not in state:
-        raise RelCLIPError(f"{spec.name}: these are no weights of a CLIP model: there is no image tower (visual.*)")
+        raise LanguageError(f"{spec.name}: these are no weights of a CLIP model: there is no image tower (visual.*)")
     from clip.model import build_model  # load_clip_state has seen that it is installed
 
     try:
         visual = build_model(dict(state)).visual.float()
     except (KeyError, RuntimeError, ValueError) as error:
-        raise RelCLIPError(f"{spec.name}: these are no weights of a CLIP model ({error})") from error
+        raise LanguageError(f"{spec.name}: these are no weights of a CLIP model ({error})") from error
     prefix = "visual."  # loaded once more, because build_model rounds to half precision
     visual.load_state_dict({k[len(prefix) :]: v.float() for k, v in state.items() if k.startswith(prefix)})
     scale = float(state["logit_scale"].float().exp())

@@ -7,10 +7,10 @@ import torch
 from support import HEAD, Scene, boxlist, parity_config
 
 from maskrcnn_benchmark.data.build import use_statistics
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import phrase_bank
+from maskrcnn_benchmark.modeling.language import phrase_bank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
 
-RELCLIP = HEAD + "RELCLIP."
+RELCLIP, LANGUAGE = HEAD + "RELCLIP.", "MODEL.LANGUAGE."
 OBJECTS = ["man", "woman", "elephant", "horse", "street", "umbrella", "traffic_light"]
 PREDICATES = ["riding", "wearing", "wears", "on", "near"]
 DIM = 48  # width of the features of boxes
@@ -74,17 +74,20 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture
 def config(tiny_clip, cache_dir):
-    """Factory of configurations of the small world: config(task, KEY=value of RELCLIP, host=other options)."""
+    """Factory of configurations of the small world: config(task, KEY=value of RELCLIP, host=other options).
 
-    def make(task="predcls", predictor="RelCLIPPredictor", host=(), **relclip):
+    language: values of the node MODEL.LANGUAGE.
+    """
+
+    def make(task="predcls", predictor="RelCLIPPredictor", host=(), language=(), **relclip):
         options = {
             "MODEL.ROI_BOX_HEAD.NUM_CLASSES": len(OBJECTS) + 1,
             HEAD + "NUM_CLASSES": len(PREDICATES) + 1,
             HEAD + "WORD_EMBEDDING": "random",
-            RELCLIP + "TEXT_ENCODER.NAME": str(tiny_clip),
-            RELCLIP + "CACHE_DIR": str(cache_dir),
+            LANGUAGE + "NAME": str(tiny_clip),
+            LANGUAGE + "CACHE_DIR": str(cache_dir),
             RELCLIP + "PROJECTION_DIM": 12,
-            RELCLIP + "SUBSTITUTION_RATE": 0.0,  # random; test_substitution.py is about it
+            **{LANGUAGE + key: value for key, value in dict(language).items()},
             **{RELCLIP + key: value for key, value in relclip.items()},
         }
         return parity_config(task, predictor, [x for pair in options.items() for x in pair] + list(host))
@@ -112,6 +115,12 @@ def scene():
 
 
 @pytest.fixture
+def make_small_scene():
+    """As `scene`, for folders that have scenes of another world."""
+    return make_scene
+
+
+@pytest.fixture
 def statistics():
     """Factory of statistics: see `make_statistics`."""
     return make_statistics
@@ -120,7 +129,7 @@ def statistics():
 @pytest.fixture
 def bank(config):
     """The phrase bank of the small world."""
-    node = config().MODEL.ROI_RELATION_HEAD.RELCLIP
+    node = config().MODEL.LANGUAGE
     return phrase_bank.bank_from_config(node, OBJECTS, PREDICATES, ("sp", "po", "spo"), torch.device("cpu"))
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import (
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.text_encoder import (
     EncoderSpec,
     load_text_encoder,
     prefix_tree,
@@ -78,7 +78,7 @@ def test_a_torchscript_archive_gives_the_same_weights(tiny_clip, tmp_path):
 
 def test_phrases_longer_than_the_context_are_named(tiny_clip):
     encoder = load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU)
-    with pytest.raises(RelCLIPError, match=r"TEMPLATES.*man man man"):
+    with pytest.raises(LanguageError, match=r"TEMPLATES.*man man man"):
         encoder.encode(["man " * 30])
 
 
@@ -92,13 +92,13 @@ def test_identity_follows_the_weights_not_the_path(tiny_clip, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(RelCLIPError, match=r"TEXT_ENCODER.NAME: there is no file /no/such/clip.pt"):
+    with pytest.raises(LanguageError, match=r"LANGUAGE.NAME: there is no file /no/such/clip.pt"):
         EncoderSpec("clip", "/no/such/clip.pt").identity()
 
 
 def test_an_unknown_name_lists_the_known_ones():
     pytest.importorskip("clip")
-    with pytest.raises(RelCLIPError, match=r"no model 'ViT-B-33'.*ViT-B/32"):
+    with pytest.raises(LanguageError, match=r"no model 'ViT-B-33'.*ViT-B/32"):
         load_text_encoder(EncoderSpec("clip", "ViT-B-33"), CPU)
 
 
@@ -109,14 +109,14 @@ def test_an_impossible_download_says_where_the_weights_are(monkeypatch):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(clip, "load", no_network)
-    with pytest.raises(RelCLIPError, match=r"no route to host.*https://.*ViT-B-32.pt.*~/.cache/clip") as error:
+    with pytest.raises(LanguageError, match=r"no route to host.*https://.*ViT-B-32.pt.*~/.cache/clip") as error:
         load_text_encoder(EncoderSpec("clip", "ViT-B/32"), CPU)
     assert error.value.user_input
 
 
 def test_a_missing_library_says_how_to_install_it(monkeypatch, tiny_clip):
     monkeypatch.setitem(sys.modules, "clip", None)
-    with pytest.raises(RelCLIPError, match=r"pip install clip-anytorch.*BANK_FILE"):
+    with pytest.raises(LanguageError, match=r"pip install clip-anytorch.*BANK_FILE"):
         load_text_encoder(EncoderSpec("clip", str(tiny_clip)), CPU)
 
 
@@ -127,7 +127,7 @@ class Trap:
 
 def test_nothing_in_a_weights_file_is_run(tmp_path, capsys):
     torch.save({"weights": Trap()}, tmp_path / "trap.pt")
-    with pytest.raises(RelCLIPError, match=r"neither a TorchScript archive nor a plain state dict"):
+    with pytest.raises(LanguageError, match=r"neither a TorchScript archive nor a plain state dict"):
         read_clip_weights(str(tmp_path / "trap.pt"))
     assert capsys.readouterr().out == ""
 
@@ -135,14 +135,14 @@ def test_nothing_in_a_weights_file_is_run(tmp_path, capsys):
 @pytest.mark.parametrize("content", [[1, 2], {"a": "b"}])
 def test_a_file_without_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(RelCLIPError, match=r"expected a state dict"):
+    with pytest.raises(LanguageError, match=r"expected a state dict"):
         read_clip_weights(str(tmp_path / "other.pt"))
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     pytest.importorskip("clip")
     torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pt")
-    with pytest.raises(RelCLIPError, match=r"token_embedding.weight is missing.*fc.weight"):
+    with pytest.raises(LanguageError, match=r"token_embedding.weight is missing.*fc.weight"):
         load_text_encoder(EncoderSpec("clip", str(tmp_path / "other.pt")), CPU)
 
 
@@ -173,5 +173,5 @@ def test_open_clip_gives_what_its_own_model_gives(tiny_open_clip, name):
 
 
 def test_open_clip_without_such_weights_says_what_there_is(tiny_open_clip):
-    with pytest.raises(RelCLIPError, match=r"open_clip cannot load NAME 'tiny-relclip' with PRETRAINED 'moon'"):
+    with pytest.raises(LanguageError, match=r"open_clip cannot load NAME 'tiny-relclip' with PRETRAINED 'moon'"):
         load_text_encoder(EncoderSpec("open_clip", "tiny-relclip", "moon"), CPU)

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding_cache import EmbeddingCache
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import (
-    PhraseBank,
-    bank_from_config,
-    class_table,
-    predicate_similarity,
-)
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec, load_text_encoder
+from maskrcnn_benchmark.modeling.language.embedding_cache import EmbeddingCache
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank, bank_from_config, class_table, phrase_tables
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec, load_text_encoder
 
 OBJECTS, PREDICATES = ["Cat", "fire hydrant", "ear"], ["on", "part_of"]
 
@@ -86,42 +81,30 @@ def test_a_table_has_the_indices_of_classes_and_zeros_for_background(foreign):
     assert not table[:4].any() and not table[4].any() and not table[:, 0].any()
 
 
-def test_centring_takes_the_mean_off(foreign):
-    vectors = foreign.vectors("po", OBJECTS, PREDICATES)
-    mean = vectors.flatten(0, 1).mean(dim=0)
-    table = class_table(vectors, mean)
-    expected = (vectors[1, 0] - mean) / (vectors[1, 0] - mean).norm()
-    torch.testing.assert_close(table[2, 1], expected)
-    assert not table[0].any()
-
-
-def test_predicates_are_as_alike_as_their_phrases_are_on_average(foreign):
-    sp, po = (foreign.vectors(level, OBJECTS, PREDICATES) for level in ("sp", "po"))
-    similarity = predicate_similarity(class_table(sp), class_table(po))
-    mean = sum(float(x[i, 0] @ x[i, 1]) for x in (sp, po) for i in range(3)) / 6
-    assert similarity[1, 2].item() == pytest.approx(mean, abs=1e-6)
-    assert similarity[1, 1].item() == pytest.approx(1, abs=1e-6)
-    assert not similarity[0].any() and not similarity[:, 0].any()
-
-
 def test_names_that_the_bank_lacks_are_told(foreign):
-    with pytest.raises(RelCLIPError, match=r"lacks 1 of 2 names \(predicate\), such as 'under'"):
+    with pytest.raises(LanguageError, match=r"lacks 1 of 2 names \(predicate\), such as 'under'"):
         foreign.vectors("sp", OBJECTS, ["on", "under"])
     del foreign.arrays["spo"]
-    with pytest.raises(RelCLIPError, match=r"no array 'triplet'.*LEVELS"):
+    with pytest.raises(LanguageError, match=r"no array 'triplet'.*'spo'"):
         foreign.vectors("spo", OBJECTS, PREDICATES)
 
 
 def test_a_file_replaces_the_text_encoder(foreign, tmp_path, config):
     foreign.save(str(tmp_path / "bank.npz"))
-    node = config(BANK_FILE=str(tmp_path / "bank.npz")).MODEL.ROI_RELATION_HEAD.RELCLIP
+    node = config(language={"BANK_FILE": str(tmp_path / "bank.npz")}).MODEL.LANGUAGE
     bank = bank_from_config(node, OBJECTS, PREDICATES, ("sp", "po"), torch.device("cpu"))
     assert np.array_equal(bank.arrays["sp"], foreign.arrays["sp"])
 
 
+def test_tables_are_those_of_the_configured_bank(config, bank):
+    tables = phrase_tables(config(), ["man", "horse"], ["on", "riding"], ("sp", "spo"))
+    for level in ("sp", "spo"):
+        torch.testing.assert_close(tables[level], class_table(bank.vectors(level, ["man", "horse"], ["on", "riding"])))
+
+
 def test_an_unknown_library_is_refused(config):
-    node = config(**{"TEXT_ENCODER.LIBRARY": "word2vec"}).MODEL.ROI_RELATION_HEAD.RELCLIP
-    with pytest.raises(RelCLIPError, match=r"TEXT_ENCODER.LIBRARY is 'word2vec'"):
+    node = config(language={"LIBRARY": "word2vec"}).MODEL.LANGUAGE
+    with pytest.raises(LanguageError, match=r"LANGUAGE.LIBRARY is 'word2vec'"):
         bank_from_config(node, OBJECTS, PREDICATES, ("sp", "po"), torch.device("cpu"))
 
 
@@ -140,17 +123,17 @@ def test_a_file_that_is_no_bank_is_refused(foreign, tmp_path, change, message):
     with np.load(tmp_path / "bank.npz") as file:
         contents = {name: array for name, array in {**file, **change}.items() if array is not None}
     np.savez(tmp_path / "bank.npz", **contents)
-    with pytest.raises(RelCLIPError, match=message):
+    with pytest.raises(LanguageError, match=message):
         PhraseBank.load(str(tmp_path / "bank.npz"))
 
 
 def test_a_missing_or_cut_file_is_named(foreign, tmp_path):
-    with pytest.raises(RelCLIPError, match=r"BANK_FILE: there is no file"):
+    with pytest.raises(LanguageError, match=r"BANK_FILE: there is no file"):
         PhraseBank.load(str(tmp_path / "none.npz"))
     foreign.save(str(tmp_path / "bank.npz"))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "bank.npz").read_bytes()[:300])
     np.save(tmp_path / "array.npy", np.ones(3))
-    with pytest.raises(RelCLIPError, match=r"cut.npz: not an npz file"):
+    with pytest.raises(LanguageError, match=r"cut.npz: not an npz file"):
         PhraseBank.load(str(tmp_path / "cut.npz"))
-    with pytest.raises(RelCLIPError, match=r"array.npy: .* needs the array 'objects'; found none"):
+    with pytest.raises(LanguageError, match=r"array.npy: .* needs the array 'objects'; found none"):
         PhraseBank.load(str(tmp_path / "array.npy"))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .defaults import KEY
-from .errors import RelCLIPError
+from .errors import LanguageError
 
 HEAD_WIDTH = 64  # of every model in the format of OpenAI's package, which does not store the number of heads
 NODES_AT_ONCE = 2048  # prefixes whose keys and values are gathered together
@@ -41,14 +41,14 @@ class EncoderSpec(NamedTuple):
         """Path of the weights where the configuration gives one, else None.
 
         Raises:
-            RelCLIPError: where it looks like a path and no such file exists.
+            LanguageError: where it looks like a path and no such file exists.
         """
         key, value = ("NAME", self.name) if self.library == "clip" else ("PRETRAINED", self.pretrained)
         path = os.path.expanduser(value)
         if os.path.isfile(path):
             return path
         if value.endswith((".pt", ".pth", ".bin", ".safetensors")) or path.startswith((os.sep, "." + os.sep)):
-            raise RelCLIPError(f"{KEY}.TEXT_ENCODER.{key}: there is no file {value}.")
+            raise LanguageError(f"{KEY}.{key}: there is no file {value}.")
         return None
 
     def identity(self) -> str:
@@ -199,7 +199,7 @@ def load_text_encoder(spec: EncoderSpec, device: torch.device) -> TextEncoder:
     """Load the text tower.
 
     Raises:
-        RelCLIPError: library not installed, weights not found, not downloadable or not those of such a model.
+        LanguageError: library not installed, weights not found, not downloadable or not those of such a model.
     """
     with torch.random.fork_rng(devices=[]):  # a model's start must not depend on whether its phrases were in the cache
         return (load_clip if spec.library == "clip" else load_open_clip)(spec, device)
@@ -209,12 +209,12 @@ def import_library(library: str) -> Any:
     """Import `clip` or `open_clip`.
 
     Raises:
-        RelCLIPError: with the command that installs it, or with what keeps it from being imported.
+        LanguageError: with the command that installs it, or with what keeps it from being imported.
     """
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise RelCLIPError(
+        raise LanguageError(
             f"the text encoder needs the package {library}, which cannot be imported ({error}): {INSTALL[library]}; "
             f"or give {KEY}.BANK_FILE a phrase bank made elsewhere (tools/build_phrase_bank.py)."
         ) from error
@@ -236,7 +236,7 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
         if name not in state
     ]
     if missing:
-        raise RelCLIPError(
+        raise LanguageError(
             f"{spec.name}: these are no weights of a CLIP model: {missing[0]} is missing "
             f"(of {len(state)} tensors, the first is {next(iter(state), 'none')})."
         )
@@ -260,7 +260,7 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
         try:
             return clip.tokenize(phrases, context_length=context).long()
         except RuntimeError as error:
-            raise RelCLIPError(f"{KEY}.TEMPLATES: {error}.") from error
+            raise LanguageError(f"{KEY}.TEMPLATES: {error}.") from error
 
     return TextEncoder(tokenize, tower.to(device))
 
@@ -269,12 +269,12 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
     """Tensors of a file that holds a state dict or a TorchScript archive; nothing in it is run.
 
     Raises:
-        RelCLIPError: where it is neither.
+        LanguageError: where it is neither.
     """
     if is_torchscript(path):
         return dict(torch.jit.load(path, map_location="cpu").state_dict())
     if "weights_only" not in inspect.signature(torch.load).parameters:
-        raise RelCLIPError(
+        raise LanguageError(
             f"{path}: this version of PyTorch ({torch.__version__}) cannot read a state dict without running what is "
             f"in it; give a TorchScript archive, or build the phrase bank with PyTorch 1.13 or newer and name it in "
             f"{KEY}.BANK_FILE."
@@ -283,9 +283,9 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises whatever the bytes lead to
         reason = str(error).split("\n")[0]
-        raise RelCLIPError(f"{path}: neither a TorchScript archive nor a plain state dict ({reason}).") from error
+        raise LanguageError(f"{path}: neither a TorchScript archive nor a plain state dict ({reason}).") from error
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
-        raise RelCLIPError(f"{path}: expected a state dict (names -> tensors), found something else.")
+        raise LanguageError(f"{path}: expected a state dict (names -> tensors), found something else.")
     return state
 
 
@@ -301,16 +301,15 @@ def download_clip_weights(clip: Any, name: str) -> Dict[str, Tensor]:
     """Weights of a model that OpenAI published, from clip's own cache or from the network."""
     known = clip.available_models()
     if name not in known:
-        raise RelCLIPError(
-            f"{KEY}.TEXT_ENCODER.NAME: clip knows no model {name!r}, nor is there such a file; "
-            f"it knows {', '.join(known)}."
+        raise LanguageError(
+            f"{KEY}.NAME: clip knows no model {name!r}, nor is there such a file; it knows {', '.join(known)}."
         )
     try:
         model, _ = clip.load(name, device="cpu")
     except (OSError, RuntimeError) as error:
         url = getattr(importlib.import_module("clip.clip"), "_MODELS", {}).get(name, "OpenAI's repository CLIP")
-        raise RelCLIPError(
-            f"{KEY}.TEXT_ENCODER.NAME: the weights of {name} are not at hand and could not be downloaded ({error}); "
+        raise LanguageError(
+            f"{KEY}.NAME: the weights of {name} are not at hand and could not be downloaded ({error}); "
             f"fetch {url} on another machine and put the file into ~/.cache/clip, or name its path in this key."
         ) from error
     return model.state_dict()
@@ -323,8 +322,8 @@ def load_open_clip_model(spec: EncoderSpec) -> Tuple[Any, Any]:
         model = open_clip.create_model(spec.name, pretrained=spec.weights_file() or spec.pretrained or None)
         tokenizer = open_clip.get_tokenizer(spec.name)
     except Exception as error:  # open_clip, huggingface_hub and urllib each raise their own
-        raise RelCLIPError(
-            f"{KEY}.TEXT_ENCODER: open_clip cannot load NAME {spec.name!r} with PRETRAINED {spec.pretrained!r} "
+        raise LanguageError(
+            f"{KEY}: open_clip cannot load NAME {spec.name!r} with PRETRAINED {spec.pretrained!r} "
             f"({error}); open_clip.list_pretrained() lists what it knows, and PRETRAINED may also be the path of "
             f"downloaded weights."
         ) from error

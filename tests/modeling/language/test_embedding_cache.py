@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip import embedding_cache as module
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding_cache import EmbeddingCache, write_file
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import EncoderSpec
+from maskrcnn_benchmark.modeling.language import embedding_cache as module
+from maskrcnn_benchmark.modeling.language.embedding_cache import EmbeddingCache, write_file
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
 
 PHRASES = [["a cat on it", "a dog on it", "a cat in it"], ["cat on", "dog on", "cat in"]]
 
@@ -74,7 +74,7 @@ def test_without_the_library_the_newest_file_serves(cache, built, monkeypatch):
     monkeypatch.setattr(EncoderSpec, "library_version", lambda self: None)
     monkeypatch.setitem(__import__("sys").modules, "clip", None)
     assert np.array_equal(cache.embed(PHRASES, "tests"), first)
-    with pytest.raises(RelCLIPError, match=r"pip install clip-anytorch"):
+    with pytest.raises(LanguageError, match=r"pip install clip-anytorch"):
         cache.embed(PHRASES[:1], "tests")
     assert len(built) == 1
 
@@ -99,7 +99,7 @@ def test_progress_is_logged(cache, monkeypatch, plugin_log):
 def test_a_folder_that_cannot_be_written_is_named(tiny_clip, tmp_path):
     (tmp_path / "file").write_text("")
     cache = EmbeddingCache(EncoderSpec("clip", str(tiny_clip)), str(tmp_path / "file"), torch.device("cpu"))
-    with pytest.raises(RelCLIPError, match=r"CACHE_DIR: cannot write to the folder .*file"):
+    with pytest.raises(LanguageError, match=r"CACHE_DIR: cannot write to the folder .*file"):
         cache.embed(PHRASES, "tests")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.errors import RelCLIPError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrases import (
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.phrases import (
     fill_template,
     level_phrases,
     spell,
@@ -50,10 +50,10 @@ def test_phrases_stand_in_the_order_of_the_arrays():
 
 @pytest.mark.parametrize("template", ["a {subject}", "{subject} {predicate} {object}", "{subject} {predicate", "{} {}"])
 def test_a_template_must_name_the_words_of_its_level(template):
-    with pytest.raises(RelCLIPError, match=r"TEMPLATES.SP.*\{subject\} and \{predicate\}"):
+    with pytest.raises(LanguageError, match=r"TEMPLATES.SP.*\{subject\} and \{predicate\}"):
         level_phrases("sp", [template], ["cat"], ["on"])
 
 
 def test_a_level_needs_a_template():
-    with pytest.raises(RelCLIPError, match=r"TEMPLATES.PO is empty"):
+    with pytest.raises(LanguageError, match=r"TEMPLATES.PO is empty"):
         level_phrases("po", [], ["cat"], ["on"])

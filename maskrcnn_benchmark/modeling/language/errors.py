@@ -1,7 +1,7 @@
 """The error that stands for wrong input of the user: a configuration key, a file, a class name."""
 
 
-class RelCLIPError(ValueError):
+class LanguageError(ValueError):
     """One sentence that names the key or the file, what was found, what was expected and what to do.
 
     The host's command-line tools print errors whose class has `user_input = True` without a traceback. The plugin has

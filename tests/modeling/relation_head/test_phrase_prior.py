@@ -4,9 +4,18 @@ import math
 
 import pytest
 import torch
+from support import HEAD
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.prior import PhrasePrior, class_similarity
+from maskrcnn_benchmark.data.build import use_statistics
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.phrase_prior import (
+    PhrasePrior,
+    class_similarity,
+    make_frequency_bias,
+)
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
+from maskrcnn_benchmark.utils.errors import InputError
 
 
 def counts(o=5, r=4, seed=0):
@@ -106,3 +115,87 @@ def test_similarity_of_classes_is_that_of_their_phrases():
     means = F.normalize(means - means.mean(dim=0), dim=1)
     expected = math.exp((float(means[0] @ means[1]) - 1) / 0.3)
     assert float(found[1, 2]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_large_counts_and_alike_classes_stay_finite():
+    """A class is exactly as alike to itself as can be, so no count less its own is below zero."""
+    for seed in range(20):
+        g = torch.Generator().manual_seed(seed)
+        table = F.normalize(torch.randn(6, 5, 16, generator=g), dim=-1)
+        table[0] = table[:, 0] = 0
+        similarity = tuple(class_similarity(table, 0.2) for _ in range(2))
+        fg = torch.zeros(6, 6, 5, dtype=torch.int64)
+        fg[1, 2] = torch.randint(1, 50_000, (5,), generator=g)
+        fg[3, 4, 1] = 10**9
+        prior = PhrasePrior(fg, similarity, leave_out=True).train()
+        labels = torch.cartesian_prod(torch.arange(6), torch.arange(6))
+        assert torch.isfinite(prior.index_with_labels(labels)).all()
+
+
+def test_under_class_probabilities_it_is_the_mean_over_pairs_of_classes():
+    prior = PhrasePrior(counts()).eval()
+    probabilities = torch.rand(3, 5).softmax(dim=1)
+    pairs = torch.tensor([[0, 1], [2, 2]])
+    labels = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    joint = (probabilities[pairs[:, 0]][:, :, None] * probabilities[pairs[:, 1]][:, None]).flatten(1)
+    expected = joint @ prior.index_with_labels(labels)
+    torch.testing.assert_close(prior.index_with_object_probability(probabilities, pairs), expected)
+
+
+@pytest.fixture
+def small_world(config, statistics):
+    """Factory of predictors of the small world with options, and of what makes their frequency bias."""
+
+    def make(name, *options):
+        settings = config("predcls", name, host=[HEAD + "CONTEXT_POOLING_DIM", 48, *options])
+        torch.manual_seed(0)
+        with use_statistics(statistics()):
+            return settings, make_roi_relation_predictor(settings, 48).eval()
+
+    return make
+
+
+PRIOR = [HEAD + "PHRASE_PRIOR.ON", True]
+TDE = [HEAD + "CAUSAL.EFFECT_TYPE", "TDE", HEAD + "CAUSAL.FUSION_TYPE", "sum"]
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("MotifPredictor", []),
+        ("VCTreePredictor", []),
+        ("TransformerPredictor", []),
+        ("CausalAnalysisPredictor", []),
+        ("CausalAnalysisPredictor", TDE),
+        ("RelCLIPPredictor", []),
+        ("IMPPredictor", []),
+    ],
+)
+def test_every_predictor_can_have_it(small_world, make_small_scene, name, options):
+    batch = make_small_scene((3, 2))
+    _, without = small_world(name, *options)
+    _, model = small_world(name, *options, *PRIOR)
+    assert isinstance(model.freq_bias, PhrasePrior)
+    model.load_state_dict({k: v for k, v in without.state_dict().items() if "freq_bias" not in k}, strict=False)
+    arguments = batch.arguments(training=False)
+    labels = torch.cat([p.get_field("labels")[pairs] for p, pairs in zip(batch.proposals, batch.pairs, strict=True)])
+    with torch.no_grad():
+        found, before = (torch.cat(list(m(*arguments)[1])) for m in (model, without))
+        bias = model.freq_bias.index_with_labels(labels)
+        if hasattr(without, "freq_bias"):
+            bias = bias - without.freq_bias.index_with_labels(labels)
+    if options == TDE:
+        assert torch.isfinite(found).all()  # what seen and counterfactual logits share cancels out
+    else:
+        torch.testing.assert_close(found - before, bias, atol=1e-3, rtol=1e-3)
+
+
+def test_it_is_off_by_default_and_its_width_is_checked(config, statistics):
+    for options, expected in (([], FrequencyBias), (PRIOR, PhrasePrior)):
+        assert isinstance(make_frequency_bias(config(host=options), statistics()), expected)
+    alone = make_frequency_bias(config(host=[*PRIOR, HEAD + "PHRASE_PRIOR.WIDTH", 0.0]), statistics())
+    expected = PhrasePrior(statistics()["fg_matrix"])
+    torch.testing.assert_close(alone.subject.weight, expected.subject.weight)
+    for width in (-1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match=r"PHRASE_PRIOR\.WIDTH is"):
+            make_frequency_bias(config(host=[*PRIOR, HEAD + "PHRASE_PRIOR.WIDTH", width]), statistics())

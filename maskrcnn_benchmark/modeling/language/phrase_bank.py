@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .defaults import KEY
 from .embedding_cache import EmbeddingCache, write_file
-from .errors import RelCLIPError
+from .errors import LanguageError
 from .phrases import LEVELS, level_phrases, spell
 from .text_encoder import EncoderSpec
 
@@ -95,19 +95,19 @@ class PhraseBank:
         Vectors need not have length 1; templates may be missing.
 
         Raises:
-            RelCLIPError: no such file, or not that of a bank.
+            LanguageError: no such file, or not that of a bank.
         """
         path = os.path.expanduser(path)
         if not os.path.isfile(path):
-            raise RelCLIPError(f"{KEY}.BANK_FILE: there is no file {path}.")
+            raise LanguageError(f"{KEY}.BANK_FILE: there is no file {path}.")
         try:
             loaded = np.load(path, allow_pickle=False)
             contents = dict(loaded) if hasattr(loaded, "files") else {}  # a bare .npy has none
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise RelCLIPError(f"{path}: not an npz file of a phrase bank ({error}).") from error
+            raise LanguageError(f"{path}: not an npz file of a phrase bank ({error}).") from error
         for name in ("objects", "predicates", ARRAYS["sp"], ARRAYS["po"]):
             if name not in contents:
-                raise RelCLIPError(
+                raise LanguageError(
                     f"{path}: a phrase bank needs the array {name!r}; found {', '.join(contents) or 'none'}."
                 )
         objects, predicates = contents["objects"], contents["predicates"]
@@ -115,12 +115,12 @@ class PhraseBank:
         for level, array in arrays.items():
             expected = [len(predicates) if word == "predicate" else len(objects) for word in LEVELS[level][1]]
             if list(array.shape[:-1]) != expected or array.dtype.kind != "f":
-                raise RelCLIPError(
+                raise LanguageError(
                     f"{path}: {ARRAYS[level]} has shape {array.shape} and type {array.dtype}; expected real numbers "
                     f"[{', '.join(map(str, expected))}, d] for {len(objects)} objects and {len(predicates)} predicates."
                 )
             if not np.isfinite(array).all() or not (np.abs(array).max(axis=-1) > 0).all():
-                raise RelCLIPError(f"{path}: {ARRAYS[level]} has vectors that are zero or not finite.")
+                raise LanguageError(f"{path}: {ARRAYS[level]} has vectors that are zero or not finite.")
         templates = {level: [str(t) for t in contents.get(f"templates_{level}", ())] for level in arrays}
         return cls(objects, predicates, templates, arrays)
 
@@ -131,11 +131,11 @@ class PhraseBank:
             sp: [O, R, d] by subject; po: [O, R, d] by object; spo: [O, O, R, d] by subject and object.
 
         Raises:
-            RelCLIPError: where the bank lacks a name or the level.
+            LanguageError: where the bank lacks a name or the level.
         """
         if level not in self.arrays:
-            raise RelCLIPError(
-                f"the phrase bank has no array {ARRAYS[level]!r}, which {KEY}.LEVELS asks for with {level!r}."
+            raise LanguageError(
+                f"the phrase bank has no array {ARRAYS[level]!r}, which phrases of the level {level!r} come from."
             )
         o = self._indices(self.objects, objects, "object class")
         r = self._indices(self.predicates, predicates, "predicate")
@@ -152,43 +152,27 @@ class PhraseBank:
         position = {name.lower(): i for i, name in enumerate(known)}
         missing = [name for name in wanted if spell(name).lower() not in position]
         if missing:
-            raise RelCLIPError(
+            raise LanguageError(
                 f"the phrase bank lacks {len(missing)} of {len(wanted)} names ({kind}), such as {missing[0]!r}; "
                 f"build one for this data set (tools/build_phrase_bank.py)."
             )
         return [position[spell(name).lower()] for name in wanted]
 
 
-def class_table(vectors: Tensor, mean: Optional[Tensor] = None) -> Tensor:
+def class_table(vectors: Tensor) -> Tensor:
     """A level's vectors with the indices of classes.
 
     Args:
         vectors: what PhraseBank.vectors returns.
-        mean: [d], taken off before the vectors are normalised again; None leaves them as they are.
 
     Returns:
         [G, R + 1, d]: for each group of phrases that differ in the predicate only, one per predicate. Groups are
         subjects (sp), objects (po) or subject * (O + 1) + object (spo). Rows of background, 0, are zero, so that they
         add nothing to a logit. Whole triplets are kept in half precision.
     """
-    if mean is not None:
-        vectors = F.normalize(vectors - mean, dim=-1)
     background = [1, 0] * (vectors.dim() - 1)  # one row of zeros in front of every class axis
     table = F.pad(vectors, [0, 0, *background]).flatten(0, -3)
     return table.half() if vectors.dim() == 4 else table
-
-
-def predicate_similarity(subject_predicate: Tensor, predicate_object: Tensor) -> Tensor:
-    """How alike predicates are: mean cosine of their phrases about the same subject and about the same object.
-
-    Args:
-        subject_predicate, predicate_object: tables of the levels sp and po, [O + 1, R + 1, d].
-
-    Returns:
-        [R + 1, R + 1], zero in row and column of background.
-    """
-    table = torch.cat([subject_predicate[1:], predicate_object[1:]])  # [2 O, R + 1, d]
-    return torch.einsum("gpd,gqd->pq", table, table) / len(table)
 
 
 def bank_from_config(
@@ -197,7 +181,7 @@ def bank_from_config(
     """The phrase bank that a configuration asks for: a file, or built with a text encoder.
 
     Args:
-        node: MODEL.ROI_RELATION_HEAD.RELCLIP.
+        node: MODEL.LANGUAGE.
         objects, predicates: names without background.
         levels: those that the bank must have.
         device: where the text tower runs, if it must.
@@ -208,14 +192,26 @@ def bank_from_config(
     return PhraseBank.build(embedding_cache(node, device), objects, predicates, templates)
 
 
+def phrase_tables(
+    config: Any, objects: Sequence[str], predicates: Sequence[str], levels: Sequence[str] = ("sp", "po")
+) -> Dict[str, Tensor]:
+    """Tables of phrases by class index (`class_table`), one for each level.
+
+    Args:
+        config: the host's configuration.
+        objects, predicates: names without background.
+    """
+    bank = bank_from_config(config.MODEL.LANGUAGE, objects, predicates, levels, torch.device(config.MODEL.DEVICE))
+    return {level: class_table(bank.vectors(level, objects, predicates)) for level in levels}
+
+
 def encoder_spec(node: Any) -> EncoderSpec:
-    """Which CLIP a configuration asks for."""
-    encoder = node.TEXT_ENCODER
-    if encoder.LIBRARY not in ("clip", "open_clip"):
-        raise RelCLIPError(f"{KEY}.TEXT_ENCODER.LIBRARY is {encoder.LIBRARY!r}; it can be 'clip' or 'open_clip'.")
-    return EncoderSpec(encoder.LIBRARY, encoder.NAME, encoder.PRETRAINED)
+    """Which CLIP a configuration asks for; node: MODEL.LANGUAGE."""
+    if node.LIBRARY not in ("clip", "open_clip"):
+        raise LanguageError(f"{KEY}.LIBRARY is {node.LIBRARY!r}; it can be 'clip' or 'open_clip'.")
+    return EncoderSpec(node.LIBRARY, node.NAME, node.PRETRAINED)
 
 
 def embedding_cache(node: Any, device: torch.device) -> EmbeddingCache:
-    """The text encoder of a configuration, behind its cache."""
+    """The text encoder of a configuration, behind its cache; node: MODEL.LANGUAGE."""
     return EmbeddingCache(encoder_spec(node), node.CACHE_DIR, device)

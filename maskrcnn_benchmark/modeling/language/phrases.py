@@ -8,7 +8,7 @@ from string import Formatter
 from typing import List, Sequence
 
 from .defaults import KEY
-from .errors import RelCLIPError
+from .errors import LanguageError
 
 # level -> (key of its templates, the words that a phrase of it names)
 LEVELS = {
@@ -44,11 +44,11 @@ def check_templates(level: str, templates: Sequence[str]) -> None:
     """Refuse templates that do not name exactly the words of their level.
 
     Raises:
-        RelCLIPError: with the configuration key, the template and what it should name.
+        LanguageError: with the configuration key, the template and what it should name.
     """
     key, words = LEVELS[level]
     if not templates:
-        raise RelCLIPError(f"{KEY}.TEMPLATES.{key} is empty; it needs at least one template.")
+        raise LanguageError(f"{KEY}.TEMPLATES.{key} is empty; it needs at least one template.")
     expected = " and ".join("{%s}" % word for word in words)
     for template in templates:
         try:
@@ -56,7 +56,7 @@ def check_templates(level: str, templates: Sequence[str]) -> None:
         except ValueError:
             found = []
         if found != sorted(words):
-            raise RelCLIPError(f"{KEY}.TEMPLATES.{key}: {template!r} must name {expected}, each once.")
+            raise LanguageError(f"{KEY}.TEMPLATES.{key}: {template!r} must name {expected}, each once.")
 
 
 def fill_template(template: str, **names: str) -> str:
@@ -87,7 +87,7 @@ def level_phrases(
         predicates: R predicate names.
 
     Raises:
-        RelCLIPError: where a template does not fit the level.
+        LanguageError: where a template does not fit the level.
     """
     check_templates(level, templates)
     words = LEVELS[level][1]

@@ -10,13 +10,14 @@ import logging
 import os
 import tempfile
 import time
+import uuid
 from typing import Callable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
 
 from .defaults import KEY
-from .errors import RelCLIPError
+from .errors import LanguageError
 from .text_encoder import EncoderSpec, TextEncoder, import_library, load_text_encoder
 
 try:
@@ -59,7 +60,7 @@ class EmbeddingCache:
             [n, d], every row of length 1.
 
         Raises:
-            RelCLIPError: nothing on disk, and no text encoder to embed with.
+            LanguageError: nothing on disk, and no text encoder to embed with.
         """
         stem = os.path.join(self.folder, f"{self.spec.library}-{self._key(templated, dtype)}")
         version = self.spec.library_version()
@@ -74,13 +75,13 @@ class EmbeddingCache:
             os.makedirs(self.folder, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
         except OSError as error:
-            raise RelCLIPError(f"{KEY}.CACHE_DIR: cannot write to the folder {self.folder} ({error}).") from error
+            raise LanguageError(f"{KEY}.CACHE_DIR: cannot write to the folder {self.folder} ({error}).") from error
         with locked(stem + ".lock"):  # of several processes that start together, one embeds and the others wait
             found = self._read(path, len(templated[0]))
             if found is None:
                 found = embed_phrases(load_text_encoder(self.spec, self.device), templated, what, dtype)
                 write_file(path, lambda file: np.save(file, found))
-                logger.info("RelCLIP: kept %d embeddings of %s in %s", len(found), what, path)
+                logger.info("kept %d embeddings of %s in %s", len(found), what, path)
         return found
 
     def _key(self, templated: Sequence[Sequence[str]], dtype: type) -> str:
@@ -96,16 +97,16 @@ class EmbeddingCache:
             if array.ndim != 2 or len(array) != count:
                 raise ValueError(f"shape {array.shape} instead of ({count}, d)")
         except (ValueError, EOFError) as error:
-            logger.warning("RelCLIP: %s is damaged (%s) and will be made again", path, error)
+            logger.warning("%s is damaged (%s) and will be made again", path, error)
             return None
-        logger.info("RelCLIP: read %d embeddings from %s", count, path)
+        logger.info("read %d embeddings from %s", count, path)
         return array
 
 
 def embed_phrases(encoder: TextEncoder, templated: Sequence[Sequence[str]], what: str, dtype: type) -> np.ndarray:
     """Embed phrases in batches, average over templates, normalise; logs how far it is and how long it will take."""
     count, start, logged = len(templated[0]), time.time(), time.time()
-    logger.info("RelCLIP: embedding %d phrases of %s in %d templates", count, what, len(templated))
+    logger.info("embedding %d phrases of %s in %d templates", count, what, len(templated))
     out: List[np.ndarray] = []
     for first in range(0, count, PHRASES_AT_ONCE):
         batch = [encoder.encode(phrases[first : first + PHRASES_AT_ONCE]) for phrases in templated]
@@ -115,7 +116,7 @@ def embed_phrases(encoder: TextEncoder, templated: Sequence[Sequence[str]], what
         if time.time() - logged > 10 and done < count:
             logged = time.time()
             left = (logged - start) / done * (count - done)
-            logger.info("RelCLIP: %d of %d phrases of %s, %.0f s to go", done, count, what, left)
+            logger.info("%d of %d phrases of %s, %.0f s to go", done, count, what, left)
     return np.concatenate(out)
 
 
@@ -132,10 +133,10 @@ def locked(path: str) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.info("RelCLIP: waiting for another process that embeds the same phrases")
+                logger.info("waiting for another process that embeds the same phrases")
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError as error:  # a file system without locks: each process embeds, the last file stays
-                logger.warning("RelCLIP: cannot lock %s (%s)", path, error)
+                logger.warning("cannot lock %s (%s)", path, error)
         yield
 
 
@@ -144,13 +145,14 @@ def write_file(path: str, write: Callable) -> None:
 
     An original SGB checkout has no helper for this.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), suffix=".tmp")
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
