@@ -81,6 +81,16 @@ def main():
             options += [HEAD + "USE_GT_BOX", boxes, HEAD + "USE_GT_OBJECT_LABEL", labels]
             config.merge_from_list(small + options)
             print(context, boxes, labels, f"{check(config):.6f}")
+    check_imports()
+
+
+def check_imports():
+    """An installation of this project must not stand in for what the checkout lacks."""
+    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    modules = [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "maskrcnn_benchmark"]
+    for name, module in modules:
+        place = module.__file__ or next(iter(module.__path__))
+        assert place.startswith(here), f"{name} comes from {place}"
 
 
 if __name__ == "__main__":
