@@ -39,7 +39,9 @@ def main() -> int:
     args = parse()
     logger = setup_logger("maskrcnn_benchmark", "", 0)
     images = list_images(args.images)
-    predictor = load_predictor(args.config_file, args.checkpoint, args.dict_file, args.opts)
+    # which relations are the first is certain before every pair is scored, but not among the objects of --min-score
+    opts = ["TEST.RELATION.FIRST_TRIPLETS", 0 if args.min_score > 0 else args.top_k, *args.opts]
+    predictor = load_predictor(args.config_file, args.checkpoint, args.dict_file, opts)
     output = Path(args.output)
     broken: list[str] = []
     write_graphs(_graphs(predictor, images, args, broken), output / "predictions.json")

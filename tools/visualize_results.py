@@ -46,7 +46,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     logger = setup_logger("maskrcnn_benchmark", "", 0)
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(args.config_file, ["TEST.RELATION.FIRST_TRIPLETS", args.top_k, *args.opts])
     relation_recipe(cfg)  # tells a detector's configuration apart
     names = cfg.DATASETS[args.split.upper()]
     dataset = build_dataset(

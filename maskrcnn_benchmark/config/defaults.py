@@ -281,6 +281,9 @@ _C.TEST.RELATION.IOU_THRESHOLD = 0.5
 _C.TEST.RELATION.REQUIRE_OVERLAP = True
 _C.TEST.RELATION.LATER_NMS_PREDICTION_THRES = 0.3
 _C.TEST.RELATION.SYNC_GATHER = False
+# Added by this project: so many of an image's best triplets SGDet finds exactly, leaving out the pairs of objects that
+# cannot be among them; 0: every pair is scored.
+_C.TEST.RELATION.FIRST_TRIPLETS = 100
 # Added by this project: json of [subject class, object class, predicate] or SGB's .pytorch file of the same;
 # empty: the triplets of the evaluated split that training never shows.
 _C.TEST.RELATION.ZERO_SHOT_TRIPLETS = ""

@@ -9,6 +9,7 @@ from support import HEAD, boxlist, fill, parity_config
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_feature_extractors import (
     make_roi_relation_feature_extractor,
 )
+from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
 from maskrcnn_benchmark.utils.errors import InputError
 
 CHANNELS = 16
@@ -64,6 +65,28 @@ def test_subject_and_object_are_told_apart():
     with torch.no_grad():
         there, back = make_extractor()(make_features(1), [make_boxes(2)], [torch.tensor([[0, 1], [1, 0]])])
     assert not torch.allclose(there, back)
+
+
+@pytest.mark.parametrize("training", (False, True), ids=("evaluation", "training"))
+def test_what_pairs_share_is_what_each_has_alone(training):
+    """Features and gradients equal those of pooling and convolving for each ordered pair by itself."""
+    extractor = make_extractor().train(training)
+    features, boxes = [level.requires_grad_() for level in make_features(3)], [make_boxes(n) for n in (4, 0, 3)]
+    pairs = [all_pairs(4), all_pairs(0), torch.tensor([[0, 2], [1, 2], [0, 2], [1, 1]])]  # a double, itself
+    weights = torch.randn(16, extractor.out_channels, generator=torch.Generator().manual_seed(0))
+
+    def result(output):
+        extractor.zero_grad()
+        inputs = [*features, *extractor.parameters()]
+        return [output.detach(), *torch.autograd.grad((output * weights).sum(), inputs)]
+
+    subjects, objects = ([b[p[:, k]] for b, p in zip(boxes, pairs, strict=True)] for k in (0, 1))
+    rectangles = torch.stack((extractor._rectangles(subjects), extractor._rectangles(objects)), dim=1)
+    unions = [boxlist_union(s, o) for s, o in zip(subjects, objects, strict=True)]
+    pooled = extractor.feature_extractor.pooler(features, unions) + extractor.rect_conv(rectangles)
+    plain = result(extractor.feature_extractor.forward_without_pool(pooled))
+    for ours, expected in zip(result(extractor(features, boxes, pairs)), plain, strict=True):
+        torch.testing.assert_close(ours, expected, atol=2e-3, rtol=1e-3)
 
 
 def test_separate_parts_have_the_width_of_the_whole():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support import HEAD, boxlist, fill, parity_config
 
+from maskrcnn_benchmark.modeling.roi_heads.relation_head import pair_search
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 
 CHANNELS = 16
@@ -82,3 +83,44 @@ def test_given_labels_are_predicted_with_certainty(parity_statistics):
         _, (result,), _ = make_head("predcls").eval()(features, proposals)
     assert torch.equal(result.get_field("pred_labels"), proposals[0].get_field("labels"))
     assert result.get_field("pred_scores").tolist() == [1.0] * 4
+
+
+def peaked(features, proposals, _):
+    """Detections of which a few are sure."""
+    for proposal in proposals:
+        logits = proposal.get_field("predict_logits")
+        logits *= torch.linspace(0, 6, len(logits))[:, None]
+    return features, proposals
+
+
+def fields(results):
+    names = ("pred_labels", "pred_scores", "rel_pair_idxs", "pred_rel_labels", "pred_rel_scores")
+    return [[result.bbox, *map(result.get_field, names)] for result in results]
+
+
+def test_predictions_begin_as_those_of_every_pair(parity_statistics, monkeypatch, predictor_class):
+    head = make_head("sgdet", *predictor_class).eval()
+    batch = peaked(*make_batch((9, 0, 1, 6)))
+    results = {}
+    with torch.no_grad():
+        head.first_triplets = 0
+        expected = fields(head(*batch)[1])
+        monkeypatch.setattr(pair_search, "CALL_PAIRS", {"cpu": 13})
+        monkeypatch.setattr(pair_search, "LOOK_PAIRS", {"cpu": 5})
+        for head.first_triplets in (0, 4):
+            results[head.first_triplets] = fields(head(*batch)[1])
+    for image, whole in enumerate(expected):
+        for i, theirs in enumerate(whole):
+            torch.testing.assert_close(results[0][image][i], theirs, atol=1e-5, rtol=1e-4)
+            count = len(theirs) if i < 3 else 4  # all objects, the first pairs
+            torch.testing.assert_close(results[4][image][i][:count], theirs[:count], atol=1e-5, rtol=1e-4)
+    if head.predictor.pairs_interact:
+        assert [len(image[3]) for image in results[4]] == [72, 0, 1, 30]
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "expected"),
+    (("sgdet", [], 100), ("sgdet", ["TEST.CUSTUM_EVAL", True], 0), ("predcls", [], 0), ("sgcls", [], 0)),
+)
+def test_where_every_pair_counts_none_is_left_out(parity_statistics, task, options, expected):
+    assert make_head(task, options=options).first_triplets == expected

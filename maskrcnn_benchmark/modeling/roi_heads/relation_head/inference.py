@@ -56,9 +56,8 @@ class PostProcessor(nn.Module):
         each = zip(relation_logits, refine_logits, rel_pair_idxs, boxes, pixels, strict=True)
         return [self._image(*image) for image in each]
 
-    def _image(
-        self, rel_logits: Tensor, obj_logits: Tensor, pairs: Tensor, boxes: BoxList, image: Tensor | None
-    ) -> BoxList:
+    def objects(self, obj_logits: Tensor, boxes: BoxList) -> BoxList:
+        """The objects of one image with `pred_labels` and `pred_scores`; arguments as in `forward`."""
         obj_probs = obj_logits.float().softmax(dim=1)
         obj_probs[:, 0] = 0
         if self.use_gt_box:
@@ -73,7 +72,13 @@ class PostProcessor(nn.Module):
             result = BoxList(boxes_per_cls[objects, labels], boxes.size, "xyxy")
         result.add_field("pred_labels", labels)
         result.add_field("pred_scores", obj_scores)
+        return result
 
+    def _image(
+        self, rel_logits: Tensor, obj_logits: Tensor, pairs: Tensor, boxes: BoxList, image: Tensor | None
+    ) -> BoxList:
+        result = self.objects(obj_logits, boxes)
+        labels, obj_scores = result.get_field("pred_labels"), result.get_field("pred_scores")
         rel_probs, rel_labels, triplet_scores = score_triplets(rel_logits, obj_scores, pairs)
         if self.second_opinion is not None and len(pairs):
             rel_logits = self.second_opinion(rel_logits, image, boxes.size, boxes.bbox, labels, pairs, triplet_scores)

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .inference import make_roi_relation_post_processor
 from .loss import make_roi_relation_loss_evaluator
+from .pair_search import first_triplets, score_pairs
 from .roi_relation_feature_extractors import make_roi_relation_feature_extractor
 from .roi_relation_predictors import make_roi_relation_predictor
 from .sampling import make_roi_relation_samp_processor
@@ -33,6 +34,7 @@ class ROIRelationHead(nn.Module):
         self.predictor = make_roi_relation_predictor(cfg, self.box_feature_extractor.out_channels)
         self.post_processor = make_roi_relation_post_processor(cfg)
         self.loss_evaluator = make_roi_relation_loss_evaluator(cfg)
+        self.first_triplets = first_triplets(cfg)
         self.samp_processor = make_roi_relation_samp_processor(cfg)
 
     def forward(
@@ -61,7 +63,8 @@ class ROIRelationHead(nn.Module):
         with torch.no_grad():
             sample = self.samp_processor.gtbox_relsample if self.use_gt_box else self.samp_processor.detect_relsample
             proposals, rel_labels, rel_pair_idxs, rel_binarys = sample(proposals, targets)
-        roi_features, union_features = self._features(features, proposals, rel_pair_idxs)
+        roi_features = self.box_feature_extractor(features, proposals)
+        union_features = self.union_features(features, proposals, rel_pair_idxs)
         refine_logits, relation_logits, add_losses = self.predictor(
             proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
         )
@@ -70,30 +73,15 @@ class ROIRelationHead(nn.Module):
 
     def _predict(self, features, proposals, logger, images):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)
-        roi_features, union_features = self._features(features, proposals, rel_pair_idxs)
-        # Images without objects have no context: the predictor sees the others only.
-        filled = [i for i, proposal in enumerate(proposals) if len(proposal) > 0]
-        obj_logits = [roi_features.new_zeros((0, self.num_obj_classes)) for _ in proposals]
-        rel_logits = [roi_features.new_zeros((0, self.num_rel_classes)) for _ in proposals]
-        if filled:
-            refined, relations, _ = self.predictor(
-                [proposals[i] for i in filled],
-                [rel_pair_idxs[i] for i in filled],
-                None,
-                None,
-                roi_features,
-                union_features,
-                logger,
-            )
-            for i, refined_logits, relation_logits in zip(filled, refined, relations, strict=True):
-                obj_logits[i], rel_logits[i] = refined_logits, relation_logits
+        roi_features = self.box_feature_extractor(features, proposals)
+        obj_logits, rel_pair_idxs, rel_logits = score_pairs(
+            self, features, proposals, rel_pair_idxs, roi_features, logger
+        )
         return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals, images), {}
 
-    def _features(self, features, proposals, rel_pair_idxs):
-        roi_features = self.box_feature_extractor(features, proposals)
-        if not self.use_union_box:
-            return roi_features, None
-        return roi_features, self.union_feature_extractor(features, proposals, rel_pair_idxs)
+    def union_features(self, features, proposals, rel_pair_idxs):
+        """Features of pairs, see `RelationFeatureExtractor`; None without PREDICT_USE_VISION."""
+        return self.union_feature_extractor(features, proposals, rel_pair_idxs) if self.use_union_box else None
 
 
 def build_roi_relation_head(cfg, in_channels: int) -> ROIRelationHead:

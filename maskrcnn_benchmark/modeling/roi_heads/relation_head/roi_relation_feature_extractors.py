@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
+from maskrcnn_benchmark.utils.transfer import to_device, to_host
+
+from .utils_relation import global_pairs
 
 
 @registry.ROI_RELATION_FEATURE_EXTRACTORS.register("RelationFeatureExtractor")
@@ -52,28 +56,45 @@ class RelationFeatureExtractor(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Features of the pairs of all images.
 
+        What pairs have in common is computed once: the union box of (i, j), its pooling and reducing convolution are
+        those of (j, i), and the first convolution over the rectangles is a sum of one of the subject and one of the
+        object.
+
         Args:
             x: feature maps, one per level.
             proposals: boxes of each image.
-            rel_pair_idxs: (subject, object) indices, int64 [m_i, 2] each.
+            rel_pair_idxs: (subject, object) indices, int64 [m_i, 2] each; on a GPU, pairs that are still on the host
+                save a wait.
 
         Returns:
             [m, out_channels], or with SEPARATE_SPATIAL image and spatial features, [m, out_channels] each
         """
-        subjects = [p.copy_with_fields([])[pairs[:, 0]] for p, pairs in zip(proposals, rel_pair_idxs, strict=True)]
-        objects = [p.copy_with_fields([])[pairs[:, 1]] for p, pairs in zip(proposals, rel_pair_idxs, strict=True)]
-        unions = [boxlist_union(s, o) for s, o in zip(subjects, objects, strict=True)]
-        if sum(map(len, unions)) == 0:  # neither pooling nor batch normalisation has an answer for nothing
+        if sum(map(len, rel_pair_idxs)) == 0:  # neither pooling nor batch normalisation has an answer for nothing
             empty = x[0].new_zeros((0, self.out_channels))
             return (empty, empty) if self.separate_spatial else empty
-
-        rectangles = torch.stack((self._rectangles(subjects), self._rectangles(objects)), dim=1)
-        rectangles = rectangles.contiguous(memory_format=torch.channels_last)  # two thirds of the time on a CPU
-        spatial = self.rect_conv(rectangles)  # [m, in_channels, resolution, resolution]
-        visual = self.feature_extractor.pooler(x, unions)
+        rel_pair_idxs = to_host(rel_pair_idxs)
+        unions, union_of_pair = union_boxes(proposals, rel_pair_idxs)
+        visual = self.feature_extractor.pooler(x, unions).index_select(0, union_of_pair)
+        pairs = to_device(global_pairs(rel_pair_idxs, [len(p) for p in proposals]), visual.device)
+        spatial = self._spatial(proposals, pairs)  # [m, in_channels, resolution, resolution]
         if self.separate_spatial:
             return self.feature_extractor.forward_without_pool(visual), self.spatial_fc(spatial.flatten(1))
         return self.feature_extractor.forward_without_pool(visual + spatial)
+
+    def _spatial(self, proposals: Sequence[BoxList], pairs: Tensor) -> Tensor:
+        """`rect_conv` over the rectangles of subject and object: pairs int64 [m, 2] -> [m, in_channels, h, w]."""
+        rectangles = self._rectangles(proposals)[:, None]
+        first, *rest = self.rect_conv
+        options = {"stride": first.stride, "padding": first.padding}
+        as_subject = F.conv2d(rectangles, first.weight[:, :1], first.bias, **options)
+        as_object = F.conv2d(rectangles, first.weight[:, 1:], **options)
+        # channels last: two thirds of the time on a CPU
+        rows = [role.permute(0, 2, 3, 1).contiguous() for role in (as_subject, as_object)]
+        spatial = rows[0].index_select(0, pairs[:, 0]) + rows[1].index_select(0, pairs[:, 1])
+        spatial = spatial.permute(0, 3, 1, 2)
+        for layer in rest:
+            spatial = layer(spatial)
+        return spatial
 
     def _rectangles(self, boxes: Sequence[BoxList]) -> Tensor:
         """Each box as ones on a grid that stands for its image, [m, rect_size, rect_size]."""
@@ -82,6 +103,30 @@ class RelationFeatureExtractor(nn.Module):
         cells = torch.arange(self.rect_size, device=scaled.device)
         inside = (cells >= first[..., None]) & (cells <= last[..., None])  # [m, (x, y), rect_size]
         return (inside[:, 1, :, None] & inside[:, 0, None, :]).float()
+
+
+def union_boxes(proposals: Sequence[BoxList], rel_pair_idxs: Sequence[Tensor]) -> tuple[list[BoxList], Tensor]:
+    """The union box of each two objects that make a pair in either order, once.
+
+    Args:
+        proposals: boxes of each image.
+        rel_pair_idxs: (subject, object) indices on the host, int64 [m_i, 2] each.
+
+    Returns:
+        the boxes of each image, and for each pair of all images the row of its box among those of all images, int64
+        [m], where the proposals are
+    """
+    unions, rows, first = [], [], 0
+    for proposal, pairs in zip(proposals, rel_pair_idxs, strict=True):
+        ends = pairs.sort(dim=1).values
+        keys, row = torch.unique(ends[:, 0] * len(proposal) + ends[:, 1], return_inverse=True)
+        ends = torch.stack((keys // max(len(proposal), 1), keys % max(len(proposal), 1)))
+        one, other = to_device(ends, proposal.bbox.device)
+        boxes = proposal.copy_with_fields([])
+        unions.append(boxlist_union(boxes[one], boxes[other]))
+        rows.append(row + first)
+        first += len(keys)
+    return unions, to_device(torch.cat(rows), proposals[0].bbox.device)
 
 
 def make_roi_relation_feature_extractor(cfg, in_channels: int) -> nn.Module:

@@ -134,6 +134,7 @@ class VCTreePredictor(GatedPairPredictor):
 class IMPPredictor(RelationPredictor):
     """Iterative message passing (Xu et al., CVPR 2017), without a frequency bias unless PHRASE_PRIOR asks for one."""
 
+    pairs_interact = True
     needs_union_features = True
 
     def __init__(self, config, in_channels):

@@ -18,6 +18,7 @@ from .utils_relation import global_pairs, layer_init
 class RelationPredictor(nn.Module):
     """Base of the predictors: sizes, class names, and the projection of union features to CONTEXT_POOLING_DIM."""
 
+    pairs_interact = False  # whether a pair's logits depend on which other pairs there are: then all come in one call
     needs_union_features = False  # whether PREDICT_USE_VISION must be on
     takes_separate_spatial = False  # whether CAUSAL.SEPARATE_SPATIAL may be on
 

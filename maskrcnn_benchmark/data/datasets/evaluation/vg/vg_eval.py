@@ -55,6 +55,11 @@ def check_evaluation(cfg) -> None:
     relation = cfg.TEST.RELATION
     if relation.PROTOCOL not in PROTOCOLS:
         raise InputError(f"TEST.RELATION.PROTOCOL is {relation.PROTOCOL}; it must be one of {', '.join(PROTOCOLS)}")
+    if 0 < relation.FIRST_TRIPLETS < max(TOP_K):
+        raise InputError(
+            f"TEST.RELATION.FIRST_TRIPLETS is {relation.FIRST_TRIPLETS}, but recalls look at the first {max(TOP_K)}; "
+            f"set it to at least {max(TOP_K)}, or to 0 for every pair"
+        )
     check_zero_shot_file(relation.ZERO_SHOT_TRIPLETS)
 
 
