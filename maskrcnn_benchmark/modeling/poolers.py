@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskrcnn_benchmark.layers import ROIAlign
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.transfer import to_host
 
 from .make_layers import make_conv3x3
 from .utils import cat
@@ -77,11 +78,11 @@ class Pooler(nn.Module):
                 return pooled[0]
             return self.reduce_channel(torch.cat(pooled, dim=1))
         levels = self.map_levels(boxes)
-        result = x[0].new_zeros((len(rois), x[0].shape[1], *self.output_size))
-        for level, (features, pooler) in enumerate(zip(x, self.poolers, strict=False)):
-            index = (levels == level).nonzero().squeeze(1)
-            result = result.index_copy(0, index, pooler(features, rois[index]).to(result.dtype))
-        return result
+        order = levels.argsort()
+        counts = (levels[:, None] == torch.arange(len(self.poolers), device=levels.device)).sum(dim=0)
+        rows = order.split(to_host([counts])[0].tolist())
+        pooled = [pooler(level, rois[index]) for pooler, level, index in zip(self.poolers, x, rows, strict=False)]
+        return torch.cat(pooled).index_select(0, order.argsort())
 
 
 def make_pooler(cfg, head_name: str) -> Pooler:

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from support import HEAD, boxlist, fill, parity_config
+from torch.profiler import ProfilerActivity, profile
 
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import pair_search
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_vctree import VCTreeLSTMContext
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
+from maskrcnn_benchmark.utils.transfer import WAIT
 
 CHANNELS = 16
 
@@ -83,6 +86,28 @@ def test_given_labels_are_predicted_with_certainty(parity_statistics):
         _, (result,), _ = make_head("predcls").eval()(features, proposals)
     assert torch.equal(result.get_field("pred_labels"), proposals[0].get_field("labels"))
     assert result.get_field("pred_scores").tolist() == [1.0] * 4
+
+
+def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(parity_statistics, predictor_class, task):
+    """What would make the host wait for a GPU, in a profile on the CPU; sampling, which is done on the host, apart."""
+    predictor, options = predictor_class
+    head = make_head(task, predictor, [*options, HEAD + "CONTEXT_DROPOUT_RATE", 0.2]).train()
+    features, proposals, targets = make_batch((4, 1, 3))
+    name = "detect_relsample" if task == "sgdet" else "gtbox_relsample"
+    with profile(activities=[ProfilerActivity.CPU]) as sampling:
+        sample = getattr(head.samp_processor, name)(proposals, targets)
+    setattr(head.samp_processor, name, lambda *_: sample)
+    with profile(activities=[ProfilerActivity.CPU]) as rest:
+        sum(head(features, proposals, targets)[2].values()).backward()
+    counts = {event.key: event.count for event in rest.key_averages()}
+    assert counts.get("aten::nonzero", 0) == counts.get("aten::_assert_async", 0) == 0
+    # an LSTM on the CPU reads, on the host, how many sequences reach each step, four times for both directions
+    lstms = sum(isinstance(module, torch.nn.LSTM) for module in head.modules())
+    assert counts.get("aten::_local_scalar_dense", 0) == 2 * lstms
+    # levels of the boxes, pairs (which are on the host already), and the scores that trees grow from
+    trees = isinstance(head.predictor.context_layer, VCTreeLSTMContext)
+    assert counts[WAIT] == 2 + trees
+    assert {event.key: event.count for event in sampling.key_averages()}[WAIT] == 1
 
 
 def peaked(features, proposals, _):

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.transfer import parts_to_device
 
 from .utils_motifs import (
     ObjectContext,
@@ -188,7 +189,7 @@ def sequence_rows(batch_sizes: Sequence[int], device: torch.device) -> list[Tens
     """Rows of each sequence in a packed sequence, int64, from the number of sequences that reach each step."""
     sizes = np.asarray(batch_sizes)
     starts = np.cumsum(sizes) - sizes
-    return [torch.from_numpy(starts[sizes > i] + i).to(device) for i in range(batch_sizes[0])]
+    return parts_to_device([torch.from_numpy(starts[sizes > i] + i) for i in range(batch_sizes[0])], device)
 
 
 class LSTMContext(ObjectContext):

@@ -6,12 +6,14 @@ D roi features, E word embeddings, H hidden units, k attention heads.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.transfer import to_device
 
 from .utils_motifs import embed_labels, encode_box_info, object_word_vectors, to_onehot
 from .utils_relation import greedy_class_nms, relation_task
@@ -119,11 +121,12 @@ class TransformerEncoder(nn.Module):
     def forward(self, input_feats: Tensor, num_objs: Sequence[int]) -> Tensor:
         """Features of all images [n, H], and how many objects each image has -> [n, H]"""
         padded = pad_sequence(input_feats.split(num_objs), batch_first=True)  # [b, l, H]
-        counts = torch.tensor(num_objs, device=padded.device)
-        is_object = torch.arange(padded.shape[1], device=padded.device) < counts[:, None]  # [b, l]
+        is_object = np.arange(padded.shape[1]) < np.array(num_objs)[:, None]  # [b, l]
+        no_key = to_device(torch.from_numpy(~is_object[:, None]), padded.device)
         for layer in self.layer_stack:
-            padded, _ = layer(padded, slf_attn_mask=~is_object[:, None])
-        return padded[is_object]
+            padded, _ = layer(padded, slf_attn_mask=no_key)
+        rows = to_device(torch.from_numpy(np.flatnonzero(is_object)), padded.device)
+        return padded.flatten(0, 1).index_select(0, rows)
 
 
 class TransformerContext(nn.Module):

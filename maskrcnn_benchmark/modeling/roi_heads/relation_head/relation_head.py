@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.transfer import parts_to_device, to_device
 
 from .inference import make_roi_relation_post_processor
 from .loss import make_roi_relation_loss_evaluator
@@ -65,6 +66,9 @@ class ROIRelationHead(nn.Module):
             proposals, rel_labels, rel_pair_idxs, rel_binarys = sample(proposals, targets)
         roi_features = self.box_feature_extractor(features, proposals)
         union_features = self.union_features(features, proposals, rel_pair_idxs)
+        rel_pair_idxs = parts_to_device(rel_pair_idxs, roi_features.device)
+        rel_labels = parts_to_device(rel_labels, roi_features.device)
+        rel_binarys = [to_device(related, roi_features.device) for related in rel_binarys]
         refine_logits, relation_logits, add_losses = self.predictor(
             proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
         )

@@ -10,10 +10,15 @@ from torch import Tensor
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
+from maskrcnn_benchmark.utils.transfer import to_host
 
 
 class RelationSampling:
-    """Draws as many pairs of each kind as SGB does, from torch's random state alone."""
+    """Draws as many pairs of each kind as SGB does, from torch's random state of the host alone.
+
+    Drawing is many small steps whose sizes depend on the values, so it is done on the host, whatever the device: it
+    takes one copy of what is needed from there, and what is drawn comes back on the host.
+    """
 
     def __init__(
         self,
@@ -80,10 +85,11 @@ class RelationSampling:
                 raise ValueError(
                     f"{len(proposal)} proposals, but {len(target)} ground-truth boxes: they must be the same"
                 )
-            relation = target.get_field("relation").long()
+        for relation in to_host([target.get_field("relation") for target in targets]):
+            relation = relation.long()
             related = relation > 0
             foreground = _sample(related.nonzero(), self.num_pos_per_img)
-            unrelated = ~related & ~torch.eye(len(target), dtype=torch.bool, device=relation.device)
+            unrelated = ~related & ~torch.eye(len(related), dtype=torch.bool)
             background = _sample(unrelated.nonzero(), self.batch_size_per_image - len(foreground))
             pairs = torch.cat((foreground, background))
             rel_pair_idxs.append(pairs)
@@ -102,7 +108,7 @@ class RelationSampling:
             as `gtbox_relsample`
         """
         rel_labels, rel_pair_idxs, rel_binarys = [], [], []
-        for proposal, target in zip(proposals, targets, strict=True):
+        for proposal, target in zip(*on_host(proposals, ["labels"], targets, ["labels", "relation"]), strict=True):
             labels = proposal.get_field("labels")
             ious = boxlist_iou(target, proposal)  # [t, n]
             is_match = (target.get_field("labels")[:, None] == labels) & (ious > self.fg_thres)
@@ -159,6 +165,21 @@ class RelationSampling:
         if len(triplets) == 0:  # one pair keeps every later step free of special cases
             triplets = torch.zeros((1, 3), dtype=torch.int64, device=device)
         return triplets, binary
+
+
+def on_host(
+    proposals: Sequence[BoxList], proposal_fields: list[str], targets: Sequence[BoxList], target_fields: list[str]
+) -> tuple[list[BoxList], list[BoxList]]:
+    """Boxes and these fields of them on the host, by one wait for the device."""
+    boxes = [one.copy_with_fields(proposal_fields) for one in proposals]
+    boxes += [one.copy_with_fields(target_fields) for one in targets]
+    tensors = [tensor for one in boxes for tensor in (one.bbox, *one.extra_fields.values())]
+    copies = iter(to_host(tensors))
+    for one in boxes:
+        one.bbox = next(copies)
+        for name in one.fields():
+            one.extra_fields[name] = next(copies)
+    return boxes[: len(proposals)], boxes[len(proposals) :]
 
 
 def _sample(rows: Tensor, number: int) -> Tensor:

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.modeling.language.phrases import spell, with_article
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.transfer import to_device
 
 from .utils_relation import relation_task
 
@@ -83,12 +84,12 @@ def encode_box_info(proposals: Sequence[BoxList]) -> Tensor:
     codes = []
     for proposal in proposals:
         boxes = proposal.convert("xyxy").bbox
-        scale = boxes.new_tensor(proposal.size)
         size = boxes[:, 2:] - boxes[:, :2] + 1.0
         center = boxes[:, :2] + 0.5 * size
-        area = size.prod(dim=1, keepdim=True) / scale.prod()
-        codes.append(torch.cat((size / scale, center / scale, boxes / scale.repeat(2), area), dim=1))
-    return torch.cat(codes)
+        codes.append(torch.cat((size, center, boxes, size.prod(dim=1, keepdim=True)), dim=1))
+    sizes = [[*proposal.size] * 4 + [proposal.size[0] * proposal.size[1]] for proposal in proposals]
+    scales = np.repeat(np.array(sizes, dtype=np.float32), [len(proposal) for proposal in proposals], axis=0)
+    return torch.cat(codes) / to_device(torch.from_numpy(scales), codes[0].device)
 
 
 def transpose_packed_sequence_inds(lengths: Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -140,7 +141,7 @@ def sort_by_score(
     else:
         order = torch.cat(keys).argsort(descending=True)
     packed, batch_sizes = transpose_packed_sequence_inds([num_objs[i] for i in images])
-    perm = order[torch.from_numpy(packed).to(order.device)]
+    perm = order[to_device(torch.from_numpy(packed), order.device)]
     return perm, perm.argsort(), torch.tensor(batch_sizes)
 
 

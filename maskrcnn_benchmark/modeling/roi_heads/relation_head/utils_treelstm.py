@@ -85,7 +85,7 @@ def tree_dropout(levels: Levels, dropout: float, width: int) -> Tensor | None:
     """Factors [n, width] of the outputs, the same for all nodes of a tree; None without dropout."""
     if dropout <= 0 or len(levels.image) == 0:
         return None
-    masks = get_dropout_mask(dropout, (int(levels.image[-1]) + 1, width), levels.image.device)
+    masks = get_dropout_mask(dropout, (levels.num_images, width), levels.image.device)
     return masks[levels.image]
 
 
@@ -184,7 +184,7 @@ class TreeLSTMCell(nn.Module):
                 logits.append(self.embed_out_layer(output))
                 foreground = logits[-1].detach()[:, 1:].float()
                 labels.append(foreground.argmax(dim=1) + 1)
-                name = foreground.softmax(dim=1).multinomial(1).squeeze(1) + 1 if self.training else labels[-1]
+                name = draw(foreground.softmax(dim=1)) + 1 if self.training else labels[-1]
                 seen = F.pad(name + 1, (0, 1))
             memory, output = F.pad(memory, (0, 0, 0, 1)), F.pad(output, (0, 0, 0, 1))
         return tuple(
@@ -213,6 +213,11 @@ class TreeLSTMCell(nn.Module):
             for of_shortcut, of_gates in zip(shortcut_names, gate_names, strict=True)
         ]
         return F.linear(features, shortcut_weight, self.px.bias), F.linear(features, gate_weight, bias), tables
+
+
+def draw(probabilities: Tensor) -> Tensor:
+    """One class of each row by its probabilities [k, C]: int64 [k]; `multinomial`, which would wait for a GPU."""
+    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=1)
 
 
 def _cell(gates: Tensor, memories: list[Tensor], shortcut: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

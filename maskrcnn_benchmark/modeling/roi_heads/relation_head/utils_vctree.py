@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.transfer import to_device, to_host
 
 IM_SCALE = 1024.0
 
@@ -90,6 +91,7 @@ class Levels:
         order: the objects level by level, roots first, int64 [n]; indices into those of all images.
         inverse: where each object stands in `order`, int64 [n].
         image: the image of each object, int64 [n].
+        num_images: how many images there are.
         sizes: number of nodes of each level.
         parent: for each level where in the level above each node's parent stands, int64 [k]; 0 for the roots.
         left, right: for each level where in the level below each node's child stands, int64 [k]; that level's length
@@ -99,6 +101,7 @@ class Levels:
     order: Tensor
     inverse: Tensor
     image: Tensor
+    num_images: int
     sizes: list[int]
     parent: tuple[Tensor, ...]
     left: tuple[Tensor, ...]
@@ -144,8 +147,8 @@ def cut_into_levels(trees: Sequence[BiTree | None], device: torch.device) -> Lev
     counts = np.bincount(image, minlength=len(trees))
     order = np.array([node.index for _, node in nodes], dtype=np.int64) + (np.cumsum(counts) - counts)[image]
     rows = np.array([order, np.argsort(order), np.sort(image), parent, left, right], dtype=np.int64)
-    order, inverse, image, *places = torch.from_numpy(rows).to(device)  # one transfer
-    return Levels(order, inverse, image, sizes, *(p.split(sizes) for p in places))
+    order, inverse, image, *places = to_device(torch.from_numpy(rows), device)  # one transfer
+    return Levels(order, inverse, image, len(trees), sizes, *(p.split(sizes) for p in places))
 
 
 def generate_forest(
@@ -170,17 +173,17 @@ def generate_forest(
         labels = [p.get_field("labels") for p in proposals]
     else:
         labels = [p.get_field("predict_logits").argmax(dim=1) for p in proposals]
-    labels = torch.cat(labels).tolist()
     # means where the scores are, since sums elsewhere round otherwise; then one transfer for all
     parts = [part for image_scores in scores for part in (image_scores.mean(dim=1), image_scores.flatten())]
-    parts = torch.cat(parts).cpu().split([length for n in sizes for length in (n, n * n)])
+    labels, parts = to_host([torch.cat(labels), torch.cat(parts)])
+    labels, parts = labels.tolist(), parts.split([length for n in sizes for length in (n, n * n)])
 
     batch, most = len(sizes), max(sizes, default=0)
     padded = np.full((batch, most, most), -np.inf, dtype=np.float32)
     roots = np.zeros(batch, dtype=np.int64)
     for i, n in enumerate(sizes):
         if n > 0:
-            roots[i] = int(parts[2 * i].argmax())
+            roots[i] = parts[2 * i].numpy().argmax()
             padded[i, :n, :n] = parts[2 * i + 1].view(n, n).numpy()
     forest: list[ArbitraryTree | None] = []
     for i, joined in enumerate(grow_trees(padded, np.array(sizes), roots)):
