@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-full test lint types install clean
+.PHONY: demo demo-full test bench lint types install clean
 
 install: $(VENV)/installed
 
@@ -22,6 +22,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Ratios of fast ways to plain ones; a quarter of an hour on a machine with nothing else to do.
+bench: install
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from PIL import Image
 from support import PARITY, parity_config, vg_dataset
 
 from maskrcnn_benchmark.data.build import get_dataset_statistics
-from maskrcnn_benchmark.data.datasets.vg_format import overlap_areas
+from maskrcnn_benchmark.data.datasets.vg_format import RowsByImage, overlap_areas
 from maskrcnn_benchmark.data.datasets.visual_genome import (
     VGDataset,
     box_filter,
@@ -369,3 +369,16 @@ def test_marked_validation_images_win_over_their_number(files):
     has_boxes = int((h5py.File(files["roidb_file"])["img_to_first_box"][:][split == 0] >= 0).sum())
     assert len(train) == has_boxes
     assert 0 < len(val) <= 4
+
+
+def test_rows_of_images_behave_as_a_list_of_arrays():
+    rows, counts = np.arange(12).reshape(6, 2), np.array([2, 0, 3, 1])
+    plain, ours = np.split(rows, [2, 2, 5]), RowsByImage(rows, counts)
+    assert [part.tolist() for part in ours] == [part.tolist() for part in plain]
+    assert [part.tolist() for part in ours[-3:]] == [part.tolist() for part in plain[-3:]]
+    assert ours[-1].tolist() == [[10, 11]]
+    with pytest.raises(IndexError):
+        ours[4]
+    ours[-1] = rows[:0]
+    assert [len(part) for part in ours] == [2, 0, 3, 0]
+    assert len(RowsByImage(rows[:0], np.zeros(0, dtype=np.int64))) == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h5py
@@ -72,9 +73,34 @@ class Graphs:
         return np.column_stack((subjects, objects, self.relations[:, 2]))
 
 
-def by_image(rows: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
-    """The rows of each image, as views."""
-    return np.split(rows, np.cumsum(counts)[:-1]) if len(counts) else []
+class RowsByImage(Sequence):
+    """The rows of each image, as views of one array, made when they are asked for.
+
+    A list of a hundred thousand arrays takes longer to make than to read, and the workers of a data loader copy it page
+    by page as they count references; one array they share. The rows of an image can be replaced, as in a list.
+
+    Args:
+        rows: image by image.
+        counts: how many rows each image has, int [n].
+    """
+
+    def __init__(self, rows: np.ndarray, counts: np.ndarray):
+        self.rows = rows
+        self.ends = np.cumsum(counts)
+        self.starts = self.ends - counts
+        self.replaced: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return self.replaced[place] if place in self.replaced else self.rows[self.starts[place] : self.ends[place]]
+
+    def __setitem__(self, index: int, rows: np.ndarray) -> None:
+        self.replaced[range(len(self))[index]] = rows
 
 
 def read_json(path: str | os.PathLike):
@@ -285,4 +311,5 @@ def load_image_filenames(img_dir: str, image_file: str) -> tuple[list[str], list
     data = read_json(image_file)
     if len(data) == VG_IMAGES:
         data = [info for info in data if info["image_id"] not in VG_DAMAGED]
-    return [os.path.join(img_dir, f"{info['image_id']}.jpg") for info in data], data
+    folder = os.path.join(img_dir, "")
+    return [f"{folder}{info['image_id']}.jpg" for info in data], data

@@ -24,7 +24,7 @@ from .vg_format import (
     VG_IMAGES,
     WHERE,
     Graphs,
-    by_image,
+    RowsByImage,
     load_image_filenames,
     load_info,
     overlap_areas,
@@ -103,11 +103,11 @@ class VGDataset(torch.utils.data.Dataset):
         _check_labels(roidb_file, dict_file, graphs.labels, len(self.ind_to_classes), "object class")
         _check_labels(roidb_file, dict_file, graphs.relations[:, 2], len(self.ind_to_predicates), "predicate")
         self.split_mask = graphs.mask
-        self.gt_boxes = by_image(graphs.boxes, graphs.num_boxes)
-        self.gt_classes = by_image(graphs.labels, graphs.num_boxes)
-        self.gt_attributes = by_image(graphs.attributes, graphs.num_boxes)
-        self.relationships = by_image(graphs.relations, graphs.num_relations)
-        self.weights = None if graphs.weights is None else by_image(graphs.weights, graphs.num_relations)
+        self.gt_boxes = RowsByImage(graphs.boxes, graphs.num_boxes)
+        self.gt_classes = RowsByImage(graphs.labels, graphs.num_boxes)
+        self.gt_attributes = RowsByImage(graphs.attributes, graphs.num_boxes)
+        self.relationships = RowsByImage(graphs.relations, graphs.num_relations)
+        self.weights = None if graphs.weights is None else RowsByImage(graphs.weights, graphs.num_relations)
         if not self.gt_boxes:
             raise InputError(
                 f"the {split} split of {roidb_file} has no image left (DATASETS.NUM_VAL_IM is {num_val_im}; "
@@ -367,10 +367,10 @@ def load_graphs(
     graphs = read_graphs(roidb_file, split, num_im, num_val_im, filter_empty_rels, filter_non_overlap)
     return (
         graphs.mask,
-        by_image(graphs.boxes, graphs.num_boxes),
-        by_image(graphs.labels, graphs.num_boxes),
-        by_image(graphs.attributes, graphs.num_boxes),
-        by_image(graphs.relations, graphs.num_relations),
+        RowsByImage(graphs.boxes, graphs.num_boxes),
+        RowsByImage(graphs.labels, graphs.num_boxes),
+        RowsByImage(graphs.attributes, graphs.num_boxes),
+        RowsByImage(graphs.relations, graphs.num_relations),
     )
 
 

@@ -1,0 +1,328 @@
+"""Everything that speed is promised for, as ratios in one run: `make bench`, or
+
+    OMP_NUM_THREADS=1 python benchmarks/bench.py [PART ...] [--quick] [--out output/bench]
+
+Each fast way is first checked to give what a plain one gives (plain.py), then both are timed in turn; the least times
+of the processor are compared, and the spread of the repetitions is told. Published sizes, made-up inputs, one thread.
+`inference`: SGDet with 80 objects, whole model. `heads`: RelCLIP and VCTree beside Motifs. `data`: opening a data set
+as large as Visual Genome, its statistics, and loading images. `evaluation`: one image more. `phrases`: a phrase bank.
+`sizes`: cost against size, as a plot. `profile`: the five greatest parts of a training step and of an inference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from made_up import (
+    SIZE,
+    SMALL,
+    configuration,
+    detections,
+    feature_maps,
+    images,
+    like_a_trained_model,
+    statistics,
+    write_data_set,
+)
+from PIL import Image
+from plain import count_relations, every_pair_by_itself, open_images
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from maskrcnn_benchmark.data.build import use_statistics
+from maskrcnn_benchmark.data.datasets.visual_genome import VGDataset, get_VG_statistics
+from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.modeling.detector import build_detection_model
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
+from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.files import atomic_write
+
+
+class Row(NamedTuple):
+    """One line of the table: a ratio, what it shall be, and what was measured for it."""
+
+    what: str
+    ratio: float
+    to_reach: str
+    note: str
+
+
+def seconds(job: Callable) -> float:
+    """Time of the processor over all threads, which hardly depends on what else is running."""
+    start = time.process_time()
+    job()
+    return time.process_time() - start
+
+
+def compare(one: Callable, other: Callable, repeats: int, warm: bool = True) -> tuple[float, str]:
+    """Least time of one job over that of the other, run in turn; and the times in words, with their spread."""
+    if warm:
+        one(), other()
+    times = np.array([(seconds(one), seconds(other)) for _ in range(repeats)])
+    least, most = times.min(axis=0), times.max(axis=0)
+    words = " against ".join(f"{a:.3g} to {b:.3g} s" for a, b in zip(least, most, strict=True))
+    return float(least[0] / least[1]), words
+
+
+class Bench:
+    """The parts; each returns rows, and may leave further findings in `more`."""
+
+    def __init__(self, folder: str, quick: bool, repeats: int, out: str):
+        self.folder, self.quick, self.repeats, self.out = folder, quick, repeats, out
+        self.small = SMALL if quick else []
+        self.more: dict = {}
+
+    # -- models ------------------------------------------------------------------------------------------------------
+    def inference(self) -> list[Row]:
+        rows = []
+        for predictor in ("Motifs", "RelCLIP, Motifs"):
+            number = 12 if self.quick else 80
+            options = ["MODEL.ROI_HEADS.SCORE_THRESH", 0.0, *self.small, "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", number]
+            torch.manual_seed(0)
+            with use_statistics(statistics()):
+                model = build_detection_model(configuration(self.folder, predictor, "sgdet", options)).eval()
+            head = model.roi_heads.relation
+            head.predictor.register_forward_hook(like_a_trained_model())
+            size = (192, 128) if self.quick else SIZE
+            pixels = to_image_list([torch.randn(3, *size[::-1])], 32)
+
+            @torch.no_grad()
+            def fast(model=model, pixels=pixels):
+                return model(pixels)[0]
+
+            @torch.no_grad()
+            def plain(model=model, head=head, pixels=pixels):
+                with every_pair_by_itself(head):
+                    return model(pixels)[0]
+
+            ours, expected = fast(), plain()
+            check_first(ours, expected, 100)
+            looked, pairs = (len(one.get_field("rel_pair_idxs")) for one in (ours, expected))
+            ratio, words = compare(plain, fast, self.repeats, warm=False)
+            note = f"{looked} of {pairs} pairs looked at, {len(ours)} objects; {words}"
+            rows.append(Row(f"SGDet inference, every pair by itself / {predictor}", ratio, "at least 2.5", note))
+        return rows
+
+    def head_jobs(self, predictor: str, count: int, objects: int, options=()) -> tuple[Callable, Callable]:
+        """A training step without the optimizer's and an inference of a relation head, PredCls."""
+        config = configuration(self.folder, predictor, "predcls", [*self.small, *options])
+        channels = config.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
+        torch.manual_seed(0)
+        with use_statistics(statistics()):
+            head = build_roi_relation_head(config, channels)
+        size = (192, 128) if self.quick else SIZE
+        maps, targets = feature_maps(count, channels, size), images(count, objects, size)
+        given = [target.copy_with_fields(["labels"]) for target in targets]
+
+        def train() -> None:
+            head.train().zero_grad()
+            torch.stack(list(head(maps, given, targets)[2].values())).sum().backward()
+
+        @torch.no_grad()
+        def infer() -> None:
+            head.eval()(maps, given)
+
+        return train, infer
+
+    def heads(self) -> list[Row]:
+        objects = 6 if self.quick else 33  # 1,056 pairs, of which training draws 1,024
+        motifs = self.head_jobs("Motifs", 1, objects)
+        rows = []
+        for predictor, limits in (("RelCLIP, Motifs", ("1.10", "1.05")), ("VCTree", ("1.4", ""))):
+            jobs = self.head_jobs(predictor, 1, objects)
+            for kind, own, of, limit in zip(("training step", "inference"), jobs, motifs, limits, strict=True):
+                ratio, words = compare(own, of, self.repeats)
+                rows.append(
+                    Row(f"{kind} of the head, {predictor} / Motifs", ratio, limit and f"at most {limit}", words)
+                )
+        return rows
+
+    def profile(self) -> list[Row]:
+        step, _ = self.head_jobs("RelCLIP, Motifs", 1, 6 if self.quick else 33)
+        step()
+        self.more["greatest parts of a RelCLIP training step"] = greatest_parts(step)
+        config = configuration(self.folder, "RelCLIP, Motifs", "sgdet", self.small)
+        channels = config.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
+        with use_statistics(statistics()):
+            head = build_roi_relation_head(config, channels).eval()
+        head.predictor.register_forward_hook(like_a_trained_model())
+        size = (192, 128) if self.quick else SIZE
+        found, maps = detections(images(1, 12 if self.quick else 80, size)), feature_maps(1, channels, size)
+        with torch.no_grad():
+            self.more["greatest parts of an SGDet inference, from the feature maps on"] = greatest_parts(
+                lambda: head(maps, found)
+            )
+        return []
+
+    def sizes(self) -> list[Row]:
+        """Times of a head's inference and training step against objects and images, drawn into sizes.png."""
+        from matplotlib.figure import Figure
+
+        counts = {"objects of an image": (3, 6) if self.quick else (5, 10, 20, 40), "images of a batch": (1, 2, 4)}
+        found: dict = {}
+        for axis, values in counts.items():
+            for predictor in ("Motifs", "RelCLIP, Motifs"):
+                for value in values:
+                    of_batch = (1, value) if axis == "objects of an image" else (value, 6 if self.quick else 10)
+                    jobs = self.head_jobs(predictor, *of_batch)
+                    for kind, job in zip(("training step", "inference"), jobs, strict=True):
+                        job()
+                        time_taken = min(seconds(job) for _ in range(self.repeats))
+                        found.setdefault(axis, {}).setdefault(f"{predictor}, {kind}", []).append((value, time_taken))
+        figure = Figure(figsize=(9, 3.5), layout="constrained")
+        for axes, (axis, lines) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+            for name, points in lines.items():
+                axes.plot(*zip(*points, strict=True), marker="o", label=name)
+            axes.set(xlabel=axis, ylabel="processor seconds", xscale="log", yscale="log")
+            axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+        with atomic_write(os.path.join(self.out, "sizes.png")) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+        self.more["processor seconds of a head against size"] = found
+        return []
+
+    # -- data --------------------------------------------------------------------------------------------------------
+    def data(self) -> list[Row]:
+        some, many = (200, 500) if self.quick else (5000, 108073)
+        small = write_data_set(os.path.join(self.folder, "small"), some)
+        large = write_data_set(os.path.join(self.folder, "large"), many)
+
+        def opened(files=large) -> VGDataset:
+            return VGDataset("train", **files, num_val_im=0, filter_non_overlap=False)
+
+        def counted(files=small) -> tuple[np.ndarray, np.ndarray]:
+            return get_VG_statistics(**files, num_val_im=0, filter_non_overlap=False)
+
+        dataset, expected = opened(), open_images(large["roidb_file"])
+        for ours, theirs in zip((dataset.gt_boxes, dataset.gt_classes, dataset.relationships), expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        ratio, words = compare(lambda: open_images(large["roidb_file"]), opened, self.repeats, warm=False)
+        rows = [Row(f"opening {many} images, loop over images / at once", ratio, "at least 10", words)]
+        by_image = open_images(small["roidb_file"])
+        fg, bg = counted()
+
+        def loop() -> tuple[np.ndarray, np.ndarray]:
+            return count_relations(*by_image, *fg.shape[1:])
+
+        assert all(np.array_equal(a, b) for a, b in zip((fg, bg), loop(), strict=True))
+        ratio, words = compare(loop, counted, self.repeats, warm=False)
+        rows.append(Row(f"statistics of {some} images, loop over images / at once", ratio, "at least 30", words))
+
+        path = os.path.join(self.folder, "photo.jpg")
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)).resize((800, 600)).save(path)
+        transforms = build_transforms(configuration(self.folder, "Motifs"), is_train=True)
+        target = images(1, 12, (800, 600))[0]
+        load = min(seconds(lambda: transforms(Image.open(path).convert("RGB"), target)) for _ in range(20))
+        self.more["seconds to load an image of 800 x 600 pixels"] = load
+        return rows
+
+    def evaluation(self) -> list[Row]:
+        from evaluation import by_loops, by_ranks, make_image
+
+        rows = []
+        for name, objects in (("PredCls, 12 objects", 12), ("SGDet, 80 objects", 20 if self.quick else 80)):
+            image = make_image(np.random.default_rng(0), objects, 20, 51)
+            np.testing.assert_allclose(by_ranks(image), by_loops(image))
+            ratio, words = compare(partial(by_loops, image), partial(by_ranks, image), 5 * self.repeats)
+            rows.append(Row(f"evaluation of one image more, {name}, loops / ranks", ratio, "at least 20", words))
+        return rows
+
+    def phrases(self) -> list[Row]:
+        import clip
+        from clip.model import CLIP
+
+        from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import (
+            EncoderSpec,
+            load_text_encoder,
+        )
+
+        sizes = (64, 32, 1, 64, 32, 77, 49408, 64, 1, 2) if self.quick else (512, 32, 1, 64, 32, 77, 49408, 512, 8, 12)
+        torch.manual_seed(0)
+        model, path = CLIP(*sizes).eval(), os.path.join(self.folder, "clip.pt")
+        torch.save(model.state_dict(), path)
+        nouns = ("man", "dog", "street", "car", "table", "shirt", "window", "plate")
+        verbs = ("riding", "wearing", "holding", "next to", "on top of", "behind")
+        phrases = [f"a photo of a {noun} {verb} something" for noun in nouns for verb in verbs]
+        encoder = load_text_encoder(EncoderSpec("clip", path), torch.device("cpu"))
+
+        @torch.no_grad()
+        def whole() -> Tensor:
+            return torch.nn.functional.normalize(model.encode_text(clip.tokenize(phrases)).float(), dim=1)
+
+        def short() -> Tensor:
+            return torch.nn.functional.normalize(torch.as_tensor(encoder.encode(phrases)).float(), dim=1)
+
+        torch.testing.assert_close(short(), whole(), atol=1e-4, rtol=1e-3)
+        ratio, words = compare(whole, short, self.repeats, warm=False)
+        note = f"{len(phrases)} phrases; {words}"
+        return [Row("phrases, all 77 positions / shared beginnings", ratio, "at least 5", note)]
+
+
+def check_first(ours, expected, count: int) -> None:
+    """The first triplets are the same, apart from the order of scores that differ in the last digits only."""
+    found = []
+    for result in (ours, expected):
+        pairs, scores = result.get_field("rel_pair_idxs"), result.get_field("pred_rel_scores")
+        best = scores[:, 1:].max(dim=1).values * result.get_field("pred_scores")[pairs].prod(dim=1)
+        found.append((best[:count], dict(zip(map(tuple, pairs.tolist()), scores, strict=True)), pairs[:count].tolist()))
+    (own, own_scores, own_pairs), (their, their_scores, their_pairs) = found
+    torch.testing.assert_close(own, their, atol=1e-6, rtol=1e-3)
+    for pair in map(tuple, own_pairs):
+        torch.testing.assert_close(own_scores[pair], their_scores[pair], atol=1e-5, rtol=1e-3)
+    ties = float(their[-1]) * 1.001  # pairs that close to the last one may change places with it
+    clear = {tuple(pair) for pair, score in zip(their_pairs, their.tolist(), strict=True) if score > ties}
+    assert clear <= set(map(tuple, own_pairs)), "the first triplets are other ones"
+
+
+def greatest_parts(job: Callable) -> dict[str, float]:
+    """Shares of the five operations that take most of a job's time."""
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        job()
+    events = trace.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    top = sorted(events, key=lambda event: event.self_cpu_time_total, reverse=True)[:5]
+    return {event.key: round(event.self_cpu_time_total / total, 3) for event in top}
+
+
+PARTS = ("inference", "heads", "data", "evaluation", "phrases", "sizes", "profile")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to try the script")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", default="output/bench", metavar="DIR")
+    args = parser.parse_args()
+    if wrong := set(args.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}")
+    torch.set_num_threads(1)
+    os.makedirs(args.out, exist_ok=True)
+    rows: list[Row] = []
+    print("| what | ratio | to reach | measured |\n| --- | ---: | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(folder, args.quick, args.repeats, args.out)
+        for part in args.parts or PARTS:
+            for row in getattr(bench, part)():
+                rows.append(row)
+                print(f"| {row.what} | {row.ratio:.2f} | {row.to_reach} | {row.note} |", flush=True)
+            content = {"rows": [row._asdict() for row in rows], **bench.more, "torch": torch.__version__}
+            Path(args.out, "bench.json").write_text(json.dumps(content, indent=1))
+    for what, found in bench.more.items():
+        print(f"\n{what}: {json.dumps(found)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
