@@ -70,6 +70,8 @@ _C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
 # Added by this project: folder that keeps the feature maps of images, for relation models on small data, which epochs
 # and runs then share (modeling/backbone/feature_cache.py). Empty: none.
 _C.MODEL.BACKBONE.FEATURE_CACHE = ""
+# Added by this project: how they are kept; float16 and bfloat16 take half the room of float32.
+_C.MODEL.BACKBONE.FEATURE_CACHE_DTYPE = "float32"
 
 _C.MODEL.FPN = CN()
 _C.MODEL.FPN.USE_GN = False

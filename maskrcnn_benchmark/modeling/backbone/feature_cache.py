@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
+_DTYPES = ("float32", "float16", "bfloat16")
+
 
 class FeatureCache:
     """Computes the feature maps of an image once, for every epoch and every run with the same backbone.
@@ -23,11 +25,19 @@ class FeatureCache:
     Args:
         folder: where the files are; made when needed.
         backbone: maps images [N, C, H, W] to a sequence of feature maps [N, C_l, H_l, W_l].
+        dtype: how numbers are kept: as they are (float32), or as float16 or bfloat16, which take half the room. They
+            are rounded as soon as they are computed, so the first epoch sees what the later ones see.
+
+    Raises:
+        InputError: another dtype.
     """
 
-    def __init__(self, folder: str, backbone: nn.Module):
+    def __init__(self, folder: str, backbone: nn.Module, dtype: str = "float32"):
+        if dtype not in _DTYPES:
+            raise InputError(f"MODEL.BACKBONE.FEATURE_CACHE_DTYPE is {dtype}; it must be one of {', '.join(_DTYPES)}")
         self.folder = Path(folder)
         self.backbone = backbone
+        self.dtype = None if dtype == "float32" else getattr(torch, dtype)
         self._state: tuple = ()
         self._weights = b""
 
@@ -49,21 +59,27 @@ class FeatureCache:
         if not path.exists():
             levels = [level.contiguous() for level in self.backbone(image[None])]
             # in one piece, which is read several times faster
-            contents = {"values": torch.cat([x.flatten() for x in levels]).cpu(), "shapes": [x.shape for x in levels]}
+            values = torch.cat([x.flatten() for x in levels])
+            contents = {"values": self._kept(values).cpu(), "shapes": [x.shape for x in levels], "dtype": values.dtype}
             with atomic_write(path, flush=False) as temporary:
                 torch.save(contents, temporary)
-            return levels
+            return [self._kept(level).to(level.dtype) for level in levels]
         try:
             contents = torch.load(path, map_location=image.device, weights_only=True)
-            parts = contents["values"].split([math.prod(shape) for shape in contents["shapes"]])
+            values = contents["values"].to(contents.get("dtype", contents["values"].dtype))
+            parts = values.split([math.prod(shape) for shape in contents["shapes"]])
             return [part.view(shape) for part, shape in zip(parts, contents["shapes"], strict=True)]
         except Exception as error:  # of many kinds, depending on what is wrong with the file
             raise InputError(f"{path}, feature maps of an image, cannot be read; remove it ({error})") from error
 
+    def _kept(self, values: Tensor) -> Tensor:
+        return values if self.dtype is None else values.to(self.dtype)
+
     def _paths(self, images: Tensor) -> list[Path]:
         kind = images.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
-        common = self._weights_digest() + f"{precision} {tuple(images.shape[1:])}".encode()
+        kept = "" if self.dtype is None else f" {self.dtype}"
+        common = self._weights_digest() + f"{precision} {tuple(images.shape[1:])}{kept}".encode()
         digests = (hashlib.blake2b(common + _content(image), digest_size=16).hexdigest() for image in images)
         return [self.folder / name[:2] / f"{name}.pt" for name in digests]
 

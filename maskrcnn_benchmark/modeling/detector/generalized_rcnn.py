@@ -19,7 +19,8 @@ class GeneralizedRCNN(nn.Module):
         super().__init__()
         self.backbone = build_backbone(cfg)
         folder = cfg.MODEL.BACKBONE.FEATURE_CACHE
-        self.feature_cache = FeatureCache(folder, self.backbone) if folder else None
+        dtype = cfg.MODEL.BACKBONE.FEATURE_CACHE_DTYPE
+        self.feature_cache = FeatureCache(folder, self.backbone, dtype) if folder else None
         self.rpn = build_rpn(cfg, self.backbone.out_channels)
         self.roi_heads = build_roi_heads(cfg, self.backbone.out_channels)
         # PredCls and SGCls start from ground-truth boxes: proposals would be computed for nothing.

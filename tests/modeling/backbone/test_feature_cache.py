@@ -82,3 +82,23 @@ def test_a_damaged_file_is_named(backbone, images, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=path.name):
         cache(images[:1])
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16"))
+def test_half_precision_takes_half_the_room_and_every_epoch_sees_the_same(backbone, images, tmp_path, dtype):
+    exact = FeatureCache(tmp_path / "float32", backbone)(images)
+    cache = FeatureCache(tmp_path / dtype, backbone, dtype)
+    first = cache(images)
+    equal(first, [level.to(getattr(torch, dtype)).float() for level in exact])
+    backbone.count = 0
+    again = cache(images)
+    equal(again, first)
+    assert again[0].dtype == torch.float32 and backbone.count == 0
+    room = {kind: sum(f.stat().st_size for f in (tmp_path / kind).rglob("*.pt")) for kind in ("float32", dtype)}
+    numbers = sum(level.numel() for level in exact)
+    assert room["float32"] - room[dtype] == pytest.approx(2 * numbers, abs=64 * len(images))  # padding of files
+
+
+def test_another_precision_is_refused(backbone, tmp_path):
+    with pytest.raises(InputError, match="FEATURE_CACHE_DTYPE is int8; it must be one of float32, float16, bfloat16"):
+        FeatureCache(tmp_path, backbone, "int8")
