@@ -106,10 +106,16 @@ class Bench:
                 with every_pair_by_itself(head):
                     return model(pixels)[0]
 
-            ours, expected = fast(), plain()
+            results: dict = {}
+            ratio, words = compare(
+                lambda results=results, plain=plain: results.update(plain=plain()),
+                lambda results=results, fast=fast: results.update(fast=fast()),
+                self.repeats,
+                warm=False,
+            )
+            ours, expected = results["fast"], results["plain"]
             check_first(ours, expected, 100)
             looked, pairs = (len(one.get_field("rel_pair_idxs")) for one in (ours, expected))
-            ratio, words = compare(plain, fast, self.repeats, warm=False)
             note = f"{looked} of {pairs} pairs looked at, {len(ours)} objects; {words}"
             rows.append(Row(f"SGDet inference, every pair by itself / {predictor}", ratio, "at least 2.5", note))
         return rows
