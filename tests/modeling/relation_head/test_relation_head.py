@@ -88,10 +88,16 @@ def test_given_labels_are_predicted_with_certainty(parity_statistics):
     assert result.get_field("pred_scores").tolist() == [1.0] * 4
 
 
-def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(parity_statistics, predictor_class, task):
+@pytest.mark.parametrize(
+    "predictor",
+    ("MotifPredictor", "VCTreePredictor", "TransformerPredictor", "IMPPredictor", "CausalAnalysisPredictor"),
+)
+def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(parity_statistics, predictor, task):
     """What would make the host wait for a GPU, in a profile on the CPU; sampling, which is done on the host, apart."""
-    predictor, options = predictor_class
-    head = make_head(task, predictor, [*options, HEAD + "CONTEXT_DROPOUT_RATE", 0.2]).train()
+    options = [HEAD + "CONTEXT_DROPOUT_RATE", 0.2]
+    if predictor == "CausalAnalysisPredictor":
+        options += [HEAD + "CONTEXT_POOLING_DIM", 48]  # the width of the features
+    head = make_head(task, predictor, options).train()
     features, proposals, targets = make_batch((4, 1, 3))
     name = "detect_relsample" if task == "sgdet" else "gtbox_relsample"
     with profile(activities=[ProfilerActivity.CPU]) as sampling:

@@ -69,7 +69,7 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
             given = [of_image.get(i, p[:0]) for i, p in enumerate(rel_pair_idxs)]
             union_features = head.union_features(features, proposals, given)
         boxes, vectors = [proposals[i] for i in chosen], torch.cat([rois[i] for i in chosen])
-        return head.predictor(boxes, chunk, None, None, vectors, union_features, logger)[:2]
+        return head.logits(boxes, chunk, vectors, union_features, logger)
 
     given = [rel_pair_idxs[i] for i in filled]
     if filled and getattr(head.predictor, "pairs_interact", False):

@@ -83,6 +83,10 @@ class ROIRelationHead(nn.Module):
         )
         return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals, images), {}
 
+    def logits(self, proposals, rel_pair_idxs, roi_features, union_features, logger=None):
+        """Outside of training, logits of objects [n_i, C] and of the pairs given, [m_i, R], a sequence each."""
+        return self.predictor(proposals, rel_pair_idxs, None, None, roi_features, union_features, logger)[:2]
+
     def union_features(self, features, proposals, rel_pair_idxs):
         """Features of pairs, see `RelationFeatureExtractor`; None without PREDICT_USE_VISION."""
         return self.union_feature_extractor(features, proposals, rel_pair_idxs) if self.use_union_box else None
