@@ -248,7 +248,7 @@ class Bench:
         import clip
         from clip.model import CLIP
 
-        from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.text_encoder import (
+        from maskrcnn_benchmark.modeling.language.text_encoder import (
             EncoderSpec,
             load_text_encoder,
         )

@@ -198,7 +198,7 @@ class Check:
                 "DTYPE": dtype, "DATASETS.DATA_DIR": folder, "DATASETS.NUM_VAL_IM": 10, "OUTPUT_DIR": output,
                 "SOLVER.IMS_PER_BATCH": 4, "SOLVER.BASE_LR": 0.0001, "SOLVER.MAX_ITER": 20, "SOLVER.PRE_VAL": False,
                 "SOLVER.VAL_PERIOD": 20, "SOLVER.CHECKPOINT_PERIOD": 20, "TEST.IMS_PER_BATCH": 4,
-                "DATALOADER.NUM_WORKERS": 0, RELCLIP + "BANK_FILE": bank, HEAD + "WORD_EMBEDDING": "random",
+                "DATALOADER.NUM_WORKERS": 0, "MODEL.LANGUAGE.BANK_FILE": bank, HEAD + "WORD_EMBEDDING": "random",
                 "MODEL.DEVICE": self.device, "MODEL.PRETRAINED_DETECTOR_CKPT": "", "INPUT.MIN_SIZE_TRAIN": "(128,)",
                 "INPUT.MAX_SIZE_TRAIN": 200, "INPUT.MIN_SIZE_TEST": 128, "INPUT.MAX_SIZE_TEST": 200,
                 HEAD + "USE_GT_BOX": TASKS[task][0], HEAD + "USE_GT_OBJECT_LABEL": TASKS[task][1],

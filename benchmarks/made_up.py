@@ -95,7 +95,7 @@ def configuration(folder: str, predictor: str, task: str = "predcls", options: l
         HEAD + "USE_GT_BOX": box,
         HEAD + "USE_GT_OBJECT_LABEL": label,
         HEAD + "WORD_EMBEDDING": "random",
-        HEAD + "RELCLIP.BANK_FILE": bank,
+        "MODEL.LANGUAGE.BANK_FILE": bank,
     }
     return load_config(CONFIG, [*(item for pair in keys.items() for item in pair), *own, *options])
 
