@@ -24,7 +24,17 @@ def alignment(v: Mapping[str, Tensor], tables: Mapping[str, Tensor], labels: Ten
     """
     subjects, objects = labels.unbind(dim=1)
     groups = {"sp": subjects, "po": objects, "spo": subjects * num_objects + objects}
+    if labels.is_cuda and "spo" not in v:
+        return _levels_as_one(v, tables, groups)
     return torch.stack([group_similarity(v[level], tables[level], groups[level]) for level in v]).mean(dim=0)
+
+
+def _levels_as_one(v: Mapping[str, Tensor], tables: Mapping[str, Tensor], groups: Mapping[str, Tensor]) -> Tensor:
+    """As `alignment`, with one table of all levels: on a GPU half as many launches."""
+    num_objects, rows = len(next(iter(tables.values()))), len(next(iter(v.values())))
+    group = torch.cat([groups[level] + k * num_objects for k, level in enumerate(v)])
+    similarity = group_similarity(torch.cat(list(v.values())), torch.cat([tables[level] for level in v]), group)
+    return similarity.view(len(v), rows, similarity.shape[1]).mean(dim=0)
 
 
 def group_similarity(v: Tensor, table: Tensor, groups: Tensor) -> Tensor:

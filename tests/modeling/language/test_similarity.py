@@ -58,3 +58,13 @@ def test_alignment_is_the_mean_over_levels_of_the_phrases_of_ones_own_classes():
     for n, (s, o) in enumerate(labels.tolist()):
         expected = (tables["sp"][s] @ v["sp"][n] + tables["spo"][s * objects + o] @ v["spo"][n]) / 2
         torch.testing.assert_close(found[n], expected)
+
+
+@pytest.mark.parametrize("n", [0, 7])
+def test_levels_as_one_are_levels_one_by_one(n):
+    g = torch.Generator().manual_seed(0)
+    tables = {level: torch.randn(5, 4, 6, generator=g) for level in ("sp", "po")}
+    v = {level: torch.randn(n, 6, generator=g) for level in tables}
+    labels = torch.randint(0, 5, (n, 2), generator=g)
+    groups = {"sp": labels[:, 0], "po": labels[:, 1]}
+    torch.testing.assert_close(similarity._levels_as_one(v, tables, groups), alignment(v, tables, labels, 5))

@@ -17,7 +17,7 @@ AXES = {"sp": (0, 2), "po": (1, 2), "spo": (0, 1, 2)}
 
 def phrase_components(level: str, triplets: Tensor) -> Tensor:
     """Components [n, k] of the phrases of a level about triplets (subject, object, predicate), int64 [n, 3]."""
-    return triplets[:, list(AXES[level])]
+    return torch.stack([triplets[:, axis] for axis in AXES[level]], dim=1)
 
 
 def component_index(components: Tensor, num_objects: int, num_predicates: int) -> Tensor:
