@@ -232,6 +232,27 @@ _C.MODEL.ROI_RELATION_HEAD.CAUSAL.CONTEXT_LAYER = "motifs"
 _C.MODEL.ROI_RELATION_HEAD.CAUSAL.SEPARATE_SPATIAL = False
 _C.MODEL.ROI_RELATION_HEAD.CAUSAL.SPATIAL_FOR_VISION = False
 
+# PySGG's names: images of rare predicates are shown more often, and frequent relations in them dropped
+# (data/resampling.py, docs/debiasing.md). bilvl, or lvis, which drops nothing.
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING = False
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_METHOD = "bilvl"
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_PARAM = CN()
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_PARAM.REPEAT_FACTOR = 0.012
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_PARAM.INSTANCE_DROP_RATE = 0.4
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_PARAM.REPEAT_DICT_DIR = ""
+# Added by this project: dropped relations count as background, as in PySGG's PredCls and SGCls; False: not at all.
+_C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING_PARAM.DROPPED_AS_BACKGROUND = False
+
+# Added by this project: wrappers against the bias towards frequent predicates (docs/debiasing.md). 0 is off.
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING = CN()
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.LOGIT_ADJUSTMENT_TRAIN = 0.0  # tau; 1.0 as published
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.LOGIT_ADJUSTMENT_TEST = 0.0  # tau; 1.0 as published
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.CLASS_BALANCED = 0.0  # beta, below 1
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.INVERSE_FREQUENCY = 0.0  # power of (median count / count); 1.0 as IETrans
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_RATIO = 0.0  # group collaborative learning; 4.0 as published
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_LEAST = 200.0  # a group that might end below this count takes all the rest
+_C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_KNOWLEDGE = 1.0  # weight of what classifiers learn from each other
+
 _C.SOLVER = CN()
 _C.SOLVER.MAX_ITER = 40000
 # Per image: the optimizer's rate is this times the images of a batch.

@@ -18,6 +18,7 @@ from maskrcnn_benchmark.utils.miscellaneous import save_labels
 from . import datasets as D
 from . import samplers
 from .collate_batch import BatchCollator
+from .resampling import resampled
 from .scored_predicates import scored_predicates
 from .transforms import build_transforms
 
@@ -165,6 +166,7 @@ def make_data_loader(
     datasets = build_dataset(cfg, names, build_transforms(cfg, is_train), catalog, is_train)
     if is_train:
         save_labels(datasets, cfg.OUTPUT_DIR)
+        datasets = [resampled(cfg, dataset, torch.initial_seed()) for dataset in datasets]
     loaders = []
     for dataset in datasets:
         batch_sampler = make_batch_data_sampler(

@@ -53,8 +53,8 @@ def test_defaults_are_those_of_sgb():
 
 
 def test_no_other_keys_than_those_of_sgb_and_those_added():
-    plugin = ("MODEL.ROI_RELATION_HEAD.RELCLIP.", "MODEL.LANGUAGE.")
-    ours = {k: v for k, v in leaves(default) if not k.startswith(plugin)}
+    groups = tuple(f"MODEL.ROI_RELATION_HEAD.{name}" for name in ("RELCLIP.", "DEBIASING.", "DATA_RESAMPLING"))
+    ours = {k: v for k, v in leaves(default) if not k.startswith((*groups, "MODEL.LANGUAGE."))}
     added = {key: value for key, value in ours.items() if key not in dict(leaves(SGB))}
     assert added.pop("PATHS_CATALOG").endswith("maskrcnn_benchmark/config/paths_catalog.py")
     assert added == ADDED

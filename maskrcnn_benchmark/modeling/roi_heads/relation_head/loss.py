@@ -3,29 +3,27 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from maskrcnn_benchmark.sgb_compat import FocalLoss  # noqa: F401  (SGB's users find it here)
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
-LABEL_SMOOTHING = 0.01
+from .debiasing.cross_entropy import LABEL_SMOOTHING, CrossEntropy, mean_cross_entropy
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross entropy of logits [k, classes] and labels int [k]; zero, and connected to the logits, where k is 0."""
-    if len(logits) == 0:
-        return logits.float().sum()
-    return F.cross_entropy(logits.float(), labels.long(), label_smoothing=label_smoothing)
+class RelationLossComputation(nn.Module):
+    """Losses of predicates and of object labels, each a mean over all images' pairs or objects.
 
+    Args:
+        predicate_loss: of logits [m, R] and labels int64 [m]; None: the cross-entropy.
+    """
 
-class RelationLossComputation:
-    """Cross entropy of predicates and of object labels, each a mean over all images' pairs or objects."""
-
-    def __init__(self, use_label_smoothing: bool = False):
+    def __init__(self, use_label_smoothing: bool = False, predicate_loss: nn.Module | None = None):
+        super().__init__()
         self.label_smoothing = LABEL_SMOOTHING if use_label_smoothing else 0.0
+        self.predicate_loss = predicate_loss or CrossEntropy(self.label_smoothing)
 
-    def __call__(
+    def forward(
         self,
         proposals: Sequence[BoxList],
         rel_labels: Sequence[Tensor],
@@ -36,7 +34,7 @@ class RelationLossComputation:
 
         Args:
             proposals: with the field `labels`.
-            rel_labels: predicate of each pair, background 0, int64 [m_i] each.
+            rel_labels: predicate of each pair, background 0, -1 for pairs that do not count, int64 [m_i] each.
             relation_logits: [m_i, R] each
             refine_logits: [n_i, C] each
 
@@ -45,10 +43,10 @@ class RelationLossComputation:
         """
         obj_labels = torch.cat([proposal.get_field("labels") for proposal in proposals])
         return (
-            mean_cross_entropy(torch.cat(list(relation_logits)), torch.cat(list(rel_labels)), self.label_smoothing),
+            self.predicate_loss(torch.cat(list(relation_logits)), torch.cat(list(rel_labels))),
             mean_cross_entropy(torch.cat(list(refine_logits)), obj_labels, self.label_smoothing),
         )
 
 
-def make_roi_relation_loss_evaluator(cfg) -> RelationLossComputation:
-    return RelationLossComputation(cfg.MODEL.ROI_RELATION_HEAD.LABEL_SMOOTHING_LOSS)
+def make_roi_relation_loss_evaluator(cfg, predicate_loss: nn.Module | None = None) -> RelationLossComputation:
+    return RelationLossComputation(cfg.MODEL.ROI_RELATION_HEAD.LABEL_SMOOTHING_LOSS, predicate_loss)

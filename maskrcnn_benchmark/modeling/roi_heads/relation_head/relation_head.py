@@ -9,6 +9,7 @@ from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors i
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.transfer import parts_to_device, to_device
 
+from .debiasing import make_predicate_loss, make_test_adjustment
 from .inference import make_roi_relation_post_processor
 from .loss import make_roi_relation_loss_evaluator
 from .pair_search import first_triplets, score_pairs
@@ -34,7 +35,8 @@ class ROIRelationHead(nn.Module):
         self.box_feature_extractor = make_roi_box_feature_extractor(cfg, in_channels)
         self.predictor = make_roi_relation_predictor(cfg, self.box_feature_extractor.out_channels)
         self.post_processor = make_roi_relation_post_processor(cfg)
-        self.loss_evaluator = make_roi_relation_loss_evaluator(cfg)
+        self.loss_evaluator = make_roi_relation_loss_evaluator(cfg, make_predicate_loss(cfg, self.predictor))
+        self.test_adjustment = make_test_adjustment(cfg)
         self.first_triplets = first_triplets(cfg)
         self.samp_processor = make_roi_relation_samp_processor(cfg)
 
@@ -85,7 +87,12 @@ class ROIRelationHead(nn.Module):
 
     def logits(self, proposals, rel_pair_idxs, roi_features, union_features, logger=None):
         """Outside of training, logits of objects [n_i, C] and of the pairs given, [m_i, R], a sequence each."""
-        return self.predictor(proposals, rel_pair_idxs, None, None, roi_features, union_features, logger)[:2]
+        objects, relations, _ = self.predictor(
+            proposals, rel_pair_idxs, None, None, roi_features, union_features, logger
+        )
+        if self.test_adjustment is not None:
+            relations = [self.test_adjustment(logits) for logits in relations]
+        return objects, relations
 
     def union_features(self, features, proposals, rel_pair_idxs):
         """Features of pairs, see `RelationFeatureExtractor`; None without PREDICT_USE_VISION."""

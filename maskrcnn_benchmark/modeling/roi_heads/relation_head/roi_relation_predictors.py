@@ -52,6 +52,10 @@ class GatedPairPredictor(RelationPredictor):
         if self.use_bias:
             self.freq_bias = make_frequency_bias(config, statistics)
 
+    @property
+    def predicate_classifier(self) -> str:
+        return self.classifiers[0]
+
     def make_context(self, config, statistics: dict, in_channels: int) -> nn.Module:
         """The module that gives class logits [n, C], labels int64 [n], an edge context [n, H], and scores of pairs."""
         raise NotImplementedError
@@ -136,6 +140,7 @@ class IMPPredictor(RelationPredictor):
 
     pairs_interact = True
     needs_union_features = True
+    predicate_classifier = "context_layer.rel_fc"
 
     def __init__(self, config, in_channels):
         super().__init__(config)

@@ -73,7 +73,8 @@ class RelationSampling:
 
         Args:
             proposals: the ground-truth boxes.
-            targets: with the field `relation`, predicate of each pair of boxes or 0, [n, n].
+            targets: with the field `relation`, predicate of each pair of boxes or 0, [n, n]; -1 stands for a relation
+                that the loss leaves out.
 
         Returns:
             proposals, predicates int64 [m_i], pairs int64 [m_i, 2], and 1 for each two objects that are related in
@@ -87,7 +88,7 @@ class RelationSampling:
                 )
         for relation in to_host([target.get_field("relation") for target in targets]):
             relation = relation.long()
-            related = relation > 0
+            related = relation != 0
             foreground = _sample(related.nonzero(), self.num_pos_per_img)
             unrelated = ~related & ~torch.eye(len(related), dtype=torch.bool)
             background = _sample(unrelated.nonzero(), self.batch_size_per_image - len(foreground))

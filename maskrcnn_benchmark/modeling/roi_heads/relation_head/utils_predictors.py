@@ -21,6 +21,7 @@ class RelationPredictor(nn.Module):
     pairs_interact = False  # whether a pair's logits depend on which other pairs there are: then all come in one call
     needs_union_features = False  # whether PREDICT_USE_VISION must be on
     takes_separate_spatial = False  # whether CAUSAL.SEPARATE_SPATIAL may be on
+    predicate_classifier: str | None = None  # the layer whose input represents pairs (debiasing/pair_representation.py)
 
     def __init__(self, config):
         super().__init__()
