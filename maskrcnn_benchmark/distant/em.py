@@ -19,13 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
-from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.datasets.vg_format import load_image_filenames, load_info
 from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
-from maskrcnn_benchmark.engine.inference import compute_on_dataset
 from maskrcnn_benchmark.engine.recipes import relation_recipe, train
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
@@ -43,6 +40,7 @@ from .labels import (
     training_images,
     write_labels,
 )
+from .predictions import prediction_rows, training_predictions
 from .quality import agreement
 
 # What may differ between a run and its continuation.
@@ -171,21 +169,14 @@ class ExpectationMaximisation:
         (boxes outside of their image), and on other processes than the main one."""
         # boxes are given, whatever the task: the candidates are those of annotated boxes
         config = self._config(number, "MODEL.ROI_RELATION_HEAD.USE_GT_BOX", True)
-        model = load_trained_model(config, [], self.logger)
-        loader = make_data_loader(config, "test", self.distributed, dataset_to_test="train")[0]
-        stream = compute_on_dataset(
-            model, loader, config.MODEL.DEVICE, config.TEST.RELATION.SYNC_GATHER, dtype=config.DTYPE
-        )
         first_box = self.arrays["img_to_first_box"].astype(np.int64)
-        image_of_index = np.flatnonzero(loader.dataset.split_mask)
         scores = np.zeros(len(labels))
-        for index, prediction in stream:
-            image = image_of_index[index]
+        for image, kept, prediction in training_predictions(config, self.distributed, self.logger):
             rows = slice(*np.searchsorted(labels.image, [image, image + 1]))
             scores[rows] = candidate_scores(
                 labels.pairs[rows] - first_box[image],
                 labels.predicates[rows],
-                kept_boxes(loader.dataset, index),
+                kept,
                 prediction.get_field("rel_pair_idxs").numpy(),
                 prediction.get_field("pred_rel_scores").numpy(),
             )
@@ -279,12 +270,6 @@ class ExpectationMaximisation:
         return {name: json.loads(path.read_text())["metrics"] for name, path in paths.items() if path.exists()}
 
 
-def kept_boxes(dataset, index: int) -> np.ndarray:
-    """Which boxes of an image the loader's samples have, in order: those with an extent inside the image; int64 [n]."""
-    boxes = dataset.get_groundtruth(index, evaluation=True).bbox
-    return torch.nonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))[:, 0].numpy()
-
-
 def candidate_scores(
     pairs: np.ndarray, predicates: np.ndarray, kept: np.ndarray, predicted_pairs: np.ndarray, probabilities: np.ndarray
 ) -> np.ndarray:
@@ -299,11 +284,7 @@ def candidate_scores(
     Returns:
         float64 [m], 0 for pairs that were not predicted.
     """
-    number = 1 + max(pairs.max(initial=0), kept.max(initial=0))
-    row_of = np.full(number * number, -1)
-    predicted = kept[predicted_pairs.reshape(-1, 2)]
-    row_of[predicted[:, 0] * number + predicted[:, 1]] = np.arange(len(predicted))
-    rows = row_of[pairs[:, 0] * number + pairs[:, 1]]
+    rows = prediction_rows(pairs, kept, predicted_pairs)
     scores = np.zeros(len(pairs))
     there = rows >= 0
     found = probabilities[rows[there], predicates[there]].astype(np.float64)

@@ -130,13 +130,19 @@ def read_human_labels(path: str | os.PathLike, arrays: dict[str, np.ndarray], im
     return read_labels(human, images)
 
 
-def replace_labels(arrays: dict[str, np.ndarray], images: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+def replace_labels(
+    arrays: dict[str, np.ndarray], images: np.ndarray, labels: Labels, weighted: bool = True
+) -> dict[str, np.ndarray]:
     """The relation arrays of an h5 in which `labels` are all the labels of `images`.
 
     Rows of other images stay as they are, value by value, in types and order; only their places in the file shift.
 
+    Args:
+        weighted: with the labels' weights.
+
     Returns:
-        the arrays `relationships`, `predicates`, `predicate_weights`, `img_to_first_rel` and `img_to_last_rel`.
+        the arrays `relationships`, `predicates`, `predicate_weights` (where `weighted`), `img_to_first_rel` and
+        `img_to_last_rel`.
     """
     number = len(arrays["split"])
     old_rows, counts = rows_of(arrays, "rel", np.arange(number))
@@ -157,19 +163,25 @@ def replace_labels(arrays: dict[str, np.ndarray], images: np.ndarray, labels: La
     return {
         "relationships": merged("relationships", labels.pairs),
         "predicates": merged("predicates", labels.predicates[:, None]),
-        "predicate_weights": merged("predicate_weights", labels.weights),
+        **({"predicate_weights": merged("predicate_weights", labels.weights)} if weighted else {}),
         **{name: span.astype(arrays[name].dtype) for name, span in zip(_SPANS, spans, strict=True)},
     }
 
 
 def write_labels(
-    source: str | os.PathLike, target: str | os.PathLike, images: np.ndarray, labels: Labels, link: bool = False
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    images: np.ndarray,
+    labels: Labels,
+    link: bool = False,
+    weighted: bool = True,
 ) -> None:
     """Write a copy of an h5 in which `labels` are all the labels of `images`; everything else is copied as it is.
 
     Args:
         link: put links to the other files of the source's folder beside the target, where it has no such file, so that
             the folder above serves as DATASETS.DATA_DIR.
+        weighted: with the labels' weights; False: the loader draws the labels of a pair evenly.
 
     Raises:
         InputError: no label; source and target are the same file.
@@ -179,7 +191,7 @@ def write_labels(
     if os.path.exists(target) and os.path.samefile(source, target):
         raise InputError(f"--output {target} is the input itself; give it another name or folder")
     arrays = read_arrays(source)
-    replaced = replace_labels(arrays, images, labels)
+    replaced = replace_labels(arrays, images, labels, weighted)
     if link:  # before the h5, which says by being there that all is done
         link_siblings(source, target)
     with atomic_write(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w") as new:
