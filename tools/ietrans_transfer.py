@@ -55,11 +55,11 @@ def main() -> None:
     rule = TransferRule(args.internal, args.external, args.head)
     rule.check()
     with launched(args, save=False) as (cfg, distributed, logger):
-        if len(cfg.DATASETS.TRAIN) != 1 or not cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX:
+        given = cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX
+        if len(cfg.DATASETS.TRAIN) != 1 or not given:
             raise InputError(
-                "IETrans transfers labels between annotated boxes of one training set, but DATASETS.TRAIN is "
-                f"{cfg.DATASETS.TRAIN} and MODEL.ROI_RELATION_HEAD.USE_GT_BOX {cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX}: "
-                "take a model of PredCls"
+                "labels are transferred between the annotated boxes of one training set, but DATASETS.TRAIN is "
+                f"{cfg.DATASETS.TRAIN} and MODEL.ROI_RELATION_HEAD.USE_GT_BOX is {given}: take a model of PredCls"
             )
         files = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)["args"]
         predicates = load_info(files["dict_file"])[1]

@@ -65,9 +65,9 @@ def internal_transfer(
 ) -> np.ndarray:
     """Turn labels of general predicates into informative ones.
 
-    A triplet (s, p, o) attracts by A = n(s, p, o) / n(p), the share of p's labels that it holds. Of the labels (s, q, o),
-    where the model on average takes (s, p, o) rather for q than for p and q attracts less, the `share` with the
-    highest probability of p become p. A label that several triplets want goes to the one that attracts most.
+    A triplet (s, p, o) attracts by A = n(s, p, o) / n(p), the share of p's labels that it holds. Where the model on
+    average takes (s, p, o) rather for q than for p, and (s, q, o) attracts less, then of the labels (s, q, o) the `share`
+    with the highest probability of p become p. A label that several triplets want goes to the one that attracts most.
 
     Args:
         classes: subject and object class of each label, int [M, 2].
