@@ -66,8 +66,8 @@ def internal_transfer(
     """Turn labels of general predicates into informative ones.
 
     A triplet (s, p, o) attracts by A = n(s, p, o) / n(p), the share of p's labels that it holds. Where the model on
-    average takes (s, p, o) rather for q than for p, and (s, q, o) attracts less, then of the labels (s, q, o) the `share`
-    with the highest probability of p become p. A label that several triplets want goes to the one that attracts most.
+    average takes (s, p, o) rather for q than for p, and (s, q, o) attracts less, the labels (s, q, o) with the highest
+    probability of p become p: `share` of them. A label that several triplets want goes to the one that attracts most.
 
     Args:
         classes: subject and object class of each label, int [M, 2].
