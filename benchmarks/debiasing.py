@@ -2,7 +2,8 @@
 
     python tools/run_demo.py                                    # once: data, detector and small CLIP in output/demo
     python benchmarks/debiasing.py --demo output/demo --output output/debiasing
-    python benchmarks/debiasing.py --demo output/demo --output output/debiasing --models Motifs --only "IETrans"
+    python benchmarks/debiasing.py --demo output/demo --output output/debiasing --models RelCLIP --strongest
+    python benchmarks/debiasing.py --demo output/demo --output output/debiasing --draw   # what is done so far
 
 PredCls. Trains each model without a wrapper, then with each of `WRAPPERS` at each of its strengths; what is done is not
 done again. Adjusting logits in the test alone costs no training, so its curve is what the others are held against: the
@@ -52,7 +53,7 @@ WRAPPERS: dict[str, tuple[tuple, tuple[float, ...]]] = {
     "logit adjustment, training": (_node("LOGIT_ADJUSTMENT_TRAIN"), (0.5, 1.0)),
     "inverse frequency": (_node("INVERSE_FREQUENCY"), (0.5, 1.0)),
     "class-balanced": (_node("CLASS_BALANCED"), (0.99, 0.999)),
-    "group collaborative": (_node("GROUP_RATIO", f"{HEAD}DEBIASING.GROUP_LEAST", 10.0), (4.0, 2.0)),
+    "group collaborative": (_node("GROUP_RATIO", f"{HEAD}DEBIASING.GROUP_LEAST", 10.0), (2.0, 4.0)),
     "bi-level resampling": (_resampling(), (0.02, 0.1)),
     "IETrans, internal": ((), (0.3, 0.7)),
     "IETrans, internal and external": ((), (0.3, 0.7)),
@@ -132,14 +133,13 @@ class Runner:
         return tuple(map(str, (*start, *words, *options)))
 
 
-def carry_out(plan: Plan) -> dict[str, float]:
-    """Run what is not done yet; R@k, mR@k and F@k in percent, k = 20, 50, 100.
+def carry_out(plan: Plan) -> None:
+    """Run what is not done yet.
 
     Raises:
         InputError: a command failed.
     """
-    path = plan.folder / EVALUATION
-    if not path.exists():
+    if not (plan.folder / EVALUATION).exists():
         plan.folder.mkdir(parents=True, exist_ok=True)
         for command in plan.commands:
             with open(plan.folder / "output.txt", "a") as log:
@@ -148,6 +148,13 @@ def carry_out(plan: Plan) -> dict[str, float]:
                 )
             if done.returncode:
                 raise InputError(f"{Path(command[1]).name} failed; {plan.folder / 'output.txt'} says why")
+
+
+def read_point(folder: Path) -> dict[str, float] | None:
+    """R@k, mR@k and F@k of a run in percent, k = 20, 50, 100; None where it is not done."""
+    path = folder / EVALUATION
+    if not path.exists():
+        return None
     metrics = json.loads(path.read_text())["metrics"]
     found = {f"{name}@{k}": 100 * metrics[f"{name}@{k}"] for k in (20, 50, 100) for name in ("R", "mR")}
     for k in (20, 50, 100):
@@ -206,6 +213,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the runs and the curves")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--only", nargs="+", choices=list(WRAPPERS), default=list(WRAPPERS), metavar="WRAPPER")
+    parser.add_argument("--strongest", action="store_true", help="of each wrapper its last strength alone")
+    parser.add_argument("--draw", action="store_true", help="run nothing: draw what is done")
     parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -214,12 +223,20 @@ def main() -> None:
     points: dict[str, dict] = {}
     for model in args.models:
         runner = Runner(args.demo.resolve(), args.output.resolve(), model, args.iterations, args.seed)
-        points[model] = {"": {"": carry_out(runner.plan("", 0.0))}}
+        wanted = [("", 0.0)]
         for wrapper in args.only:
-            curve = points[model].setdefault(wrapper, {})
-            for strength in WRAPPERS[wrapper][1]:
-                curve[str(strength)] = carry_out(runner.plan(wrapper, strength))
-                print(f"{model}, {wrapper} {strength}: {curve[str(strength)]}", flush=True)
+            strengths = WRAPPERS[wrapper][1]
+            wanted += [(wrapper, x) for x in (strengths[-1:] if args.strongest else strengths)]
+        curves: dict[str, dict] = {}
+        for wrapper, strength in wanted:
+            plan = runner.plan(wrapper, strength)
+            if not args.draw:
+                carry_out(plan)
+            if point := read_point(plan.folder):
+                curves.setdefault(wrapper, {})[str(strength) if wrapper else ""] = point
+                print(f"{model}, {wrapper or 'no wrapper'} {strength}: {point}", flush=True)
+        if "" in curves:
+            points[model] = curves
     args.output.mkdir(parents=True, exist_ok=True)
     with atomic_write(args.output / "curves.json") as path:
         path.write_text(json.dumps({"iterations": args.iterations, "seed": args.seed, "points": points}, indent=1))

@@ -36,6 +36,16 @@ def test_given_boxes_yield_their_relations_and_all_other_pairs():
     assert binarys[0].tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
 
 
+def test_a_relation_that_the_loss_leaves_out_is_a_pair_like_the_others_and_no_background():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]])
+    target = target_of(boxes, [(0, 1, -1), (2, 1, 9)])
+    _, labels, pairs, binarys = sampler().gtbox_relsample([target], [target])
+    assert pairs[0].tolist()[:2] == [[0, 1], [2, 1]] and labels[0].tolist() == [-1, 9, 0, 0, 0, 0]
+    _, labels, pairs, detected = sampler(gt_box=False).detect_relsample([target], [target])
+    assert pairs[0].tolist()[:2] == [[0, 1], [2, 1]] and labels[0].tolist() == [-1, 9, 0, 0, 0, 0]
+    assert torch.equal(binarys[0], detected[0]) and binarys[0][1, 0] == 1
+
+
 def test_a_single_given_box_yields_no_pair():
     target = target_of(torch.zeros(1, 4), [])
     _, labels, pairs, binarys = sampler().gtbox_relsample([target], [target])

@@ -29,7 +29,7 @@ class CausalAnalysisPredictor(UntreatedMeans, RelationPredictor):
 
     needs_union_features = True
     takes_separate_spatial = True
-    predicate_classifier = "ctx_compress"
+    predicate_classifier = "vis_compress"
 
     def __init__(self, config, in_channels):
         super().__init__(config)

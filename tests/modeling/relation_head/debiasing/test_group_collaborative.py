@@ -147,8 +147,22 @@ def test_which_classifier_is_asked():
     assert predicate_classifier(one, 6) is one.classify
     with pytest.raises(InputError, match="ModuleList has 2 linear layers with 6 outputs"):
         predicate_classifier(nn.ModuleList([one, two]), 6)
-    two.predicate_classifier = "classify"
-    assert predicate_classifier(nn.ModuleList([one, two]), 6) is two.classify
+    both = nn.ModuleList([one, two])
+    both.predicate_classifier = "1.classify"
+    assert predicate_classifier(both, 6) is two.classify
+
+
+def test_a_predictor_that_compares_with_prototypes_adds_nothing():
+    """As PE-Net: a head projects pairs first and prototypes afterwards, and gives no logits."""
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    predictor = nn.Sequential(head)
+    predictor.predicate_classifier = "0"
+    listener = PairRepresentation(predictor, 6)
+    pairs = torch.randn(5, 4)
+    logits = head(pairs) @ head(torch.randn(6, 4)).T
+    representation, rest = listener.take(logits)
+    assert listener.width == 4 and representation is pairs and not rest.any()
 
 
 def test_every_predictor_says_what_it_classifies(predictor, predictor_class, predictor_name, scene):
@@ -160,7 +174,7 @@ def test_every_predictor_says_what_it_classifies(predictor, predictor_class, pre
     representation, rest = pairs.take(logits)
     layer = predicate_classifier(model, 51)
     torch.testing.assert_close(layer(representation) + rest, logits)
-    assert representation.requires_grad and not rest.requires_grad and len(rest) == len(batch.union_features)
+    assert not rest.requires_grad and len(rest) == len(batch.union_features)
 
 
 def test_with_a_predictor_of_the_host_training_and_its_checkpoint(parity_statistics, scene):

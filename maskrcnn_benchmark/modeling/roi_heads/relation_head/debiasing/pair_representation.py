@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.utils.errors import InputError
@@ -10,17 +11,15 @@ from maskrcnn_benchmark.utils.errors import InputError
 def predicate_classifier(predictor: nn.Module, num_rel_cls: int) -> nn.Module:
     """The layer of a predictor whose input represents pairs, one row each.
 
-    A predictor says which by its attribute `predicate_classifier`, the layer's name within it; of a predictor that
-    stands on another one, that of the other counts. Without such an attribute it is the only nn.Linear that has as many
-    outputs as there are predicates.
+    A predictor says which by its attribute `predicate_classifier`, the layer's name within it. Without that it is the
+    only nn.Linear that has as many outputs as there are predicates.
 
     Raises:
         InputError: there is none, or more than one.
     """
-    for module in predictor.modules():
-        name = getattr(module, "predicate_classifier", None)
-        if isinstance(name, str):
-            return module.get_submodule(name)
+    name = getattr(predictor, "predicate_classifier", None)
+    if name is not None:
+        return predictor.get_submodule(name)
     layers = [m for m in predictor.modules() if isinstance(m, nn.Linear) and m.out_features == num_rel_cls]
     if len(layers) != 1:
         raise InputError(
@@ -44,7 +43,7 @@ class PairRepresentation:
     def __init__(self, predictor: nn.Module, num_rel_cls: int):
         self.name = type(predictor).__name__
         layer = predicate_classifier(predictor, num_rel_cls)
-        self.width = layer.in_features
+        self.width = next(m for m in layer.modules() if isinstance(m, nn.Linear)).in_features
         self._heard: tuple[Tensor, Tensor] | None = None
         layer.register_forward_hook(self._hear)
 
@@ -57,7 +56,8 @@ class PairRepresentation:
 
         Returns:
             the representation of the pairs [m, width], and what the predictor adds to its classifier's output (the
-            frequency bias, further branches), [m, R] without gradient.
+            frequency bias, further branches), [m, R] without gradient; nothing where that output is no logits, as in
+            PE-Net, which compares it with prototypes.
 
         Raises:
             InputError: the classifier was not called, or with something else than these pairs.
@@ -69,4 +69,5 @@ class PairRepresentation:
                 "MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_RATIO needs a predictor that does: set it to 0"
             )
         representation, output = heard
-        return representation, (logits - output).detach()
+        rest = logits - output if output.shape == logits.shape else torch.zeros_like(logits)
+        return representation, rest.detach()
