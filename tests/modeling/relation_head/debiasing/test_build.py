@@ -9,6 +9,7 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing import make_p
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing.build import predicate_counts
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing.cross_entropy import CrossEntropy
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.loss import RelationLossComputation
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import ROIRelationHead
 from maskrcnn_benchmark.utils.errors import InputError
 
 NODE = HEAD + "DEBIASING."
@@ -95,8 +96,6 @@ def test_test_adjustment_without_a_training_set_is_one_sentence():
 
 
 def test_evaluation_adjusts_logits_of_every_image_and_of_none(parity_statistics, scene):
-    from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import ROIRelationHead
-
     head = ROIRelationHead(config(LOGIT_ADJUSTMENT_TEST=0.5), 16).eval()
     batch = scene((3, 2))
     logits = {}
