@@ -11,6 +11,10 @@ from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 from maskrcnn_benchmark.modeling.language.similarity import alignment
 from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing.pair_representation import (
+    PairRepresentation,
+    predicate_classifier,
+)
 from maskrcnn_benchmark.utils.errors import InputError
 
 DIM = 48  # width of the features of boxes
@@ -113,6 +117,17 @@ def test_logits_are_base_plus_alignment(on, scene, context):
         s, o = pairs.labels[n].tolist()
         cosine = (tables["sp"][s] @ v["sp"][n] + tables["po"][o] @ v["po"][n]) / 2
         torch.testing.assert_close(found[n], base[n] + 0.7 / 0.07 * cosine, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("context", BASES)
+def test_further_classifiers_can_listen_to_the_base(on, scene, context):
+    """Group collaborative learning: the base's classifier on what it saw, and all that is added, are the logits."""
+    model, batch = on(context, "predcls"), scene((3, 1, 2))
+    pairs = PairRepresentation(model, PREDICATE_CLASSES)
+    logits, _ = run(model, batch)
+    representation, rest = pairs.take(logits)
+    layer = predicate_classifier(model, PREDICATE_CLASSES)
+    torch.testing.assert_close(layer(representation) + rest, logits)
 
 
 def test_classes_are_the_true_ones_where_they_are_given_and_the_bases_else(on, scene):

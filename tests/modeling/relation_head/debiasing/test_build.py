@@ -103,7 +103,7 @@ def test_evaluation_adjusts_logits_of_every_image_and_of_none(parity_statistics,
     logits.update({"0": torch.randn(6, 51), "1": torch.randn(2, 51)})
     head._features = lambda *args: (batch.roi_features, batch.union_features)
     found = {}
-    head.post_processor.forward = lambda x, pairs, proposals: found.update(logits=x[0])
+    head.post_processor.forward = lambda x, *rest: found.update(logits=x[0])
     empty = batch.proposals[0][torch.zeros(0, dtype=torch.int64)]
     head([torch.zeros(1, 16, 4, 4)], [batch.proposals[0], empty, batch.proposals[1]])
     adjustment = make_test_adjustment(config(LOGIT_ADJUSTMENT_TEST=0.5))
