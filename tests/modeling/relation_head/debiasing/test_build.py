@@ -95,18 +95,11 @@ def test_test_adjustment_without_a_training_set_is_one_sentence():
         make_predicate_loss(config(GROUP_RATIO=4.0), torch.nn.Linear(3, 51))
 
 
-def test_evaluation_adjusts_logits_of_every_image_and_of_none(parity_statistics, scene):
+def test_evaluation_adjusts_the_logits_of_every_image(parity_statistics, scene):
     head = ROIRelationHead(config(LOGIT_ADJUSTMENT_TEST=0.5), 16).eval()
-    batch = scene((3, 2))
-    logits = {}
-    head.predictor.forward = lambda *args: ([torch.zeros(3, 151), torch.zeros(2, 151)], [logits["0"], logits["1"]], {})
-    logits.update({"0": torch.randn(6, 51), "1": torch.randn(2, 51)})
-    head._features = lambda *args: (batch.roi_features, batch.union_features)
-    found = {}
-    head.post_processor.forward = lambda x, *rest: found.update(logits=x[0])
-    empty = batch.proposals[0][torch.zeros(0, dtype=torch.int64)]
-    head([torch.zeros(1, 16, 4, 4)], [batch.proposals[0], empty, batch.proposals[1]])
+    batch, plain = scene((3, 1, 2)), [torch.randn(n, 51) for n in (6, 0, 2)]
+    head.predictor.forward = lambda *args: ([torch.zeros(n, 151) for n in (3, 1, 2)], plain, {})
+    _, found = head.logits(batch.proposals, batch.pairs, batch.roi_features, batch.union_features)
     adjustment = make_test_adjustment(config(LOGIT_ADJUSTMENT_TEST=0.5))
-    torch.testing.assert_close(found["logits"][0], adjustment(logits["0"]))
-    torch.testing.assert_close(found["logits"][2], adjustment(logits["1"]))
-    assert found["logits"][1].shape == (0, 51)
+    for logits, before in zip(found, plain, strict=True):
+        torch.testing.assert_close(logits, adjustment(before))
