@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support import open_vg
 
-from maskrcnn_benchmark.data.conversion import ImageGraph, build_vg_dataset
+from maskrcnn_benchmark.data.conversion import ImageGraph, NothingKeptError, build_vg_dataset
 from maskrcnn_benchmark.data.conversion.writer import scaled_boxes
 from maskrcnn_benchmark.data.datasets.vg_format import corners
 from maskrcnn_benchmark.utils.errors import InputError
@@ -36,7 +36,7 @@ def test_images_boxes_and_relations_come_back(tmp_path):
     second = graph(png, [[1, 2, 30, 40], [3, 4, 50, 60]], ["man", "hat"], [(0, "wearing", 1), (1, "riding", 0)])
     empty = graph(jpeg, [], [])
     report = build_vg_dataset({"train": [first, empty], "test": [second]}, OBJECTS, PREDICATES, tmp_path / "out")
-    assert str(report) == "3 images (2 train, 1 test), 4 objects, 3 relations"
+    assert str(report).splitlines()[0] == "3 images (2 train, 1 test), 4 objects, 3 relations"
 
     train, test = open_dataset(tmp_path / "out", "train"), open_dataset(tmp_path / "out", "test")
     assert train.ind_to_classes[1:] == OBJECTS and train.ind_to_predicates[1:] == PREDICATES
@@ -77,8 +77,16 @@ def test_boxes_outside_of_the_image_are_clipped_or_left_out(tmp_path):
         [(0, "riding", 1), (0, "wearing", 3), (0, "wearing", 3), (3, "wearing", 3), (2, "wearing", 0)],
     )
     report = build_vg_dataset({"train": [one]}, OBJECTS, PREDICATES, tmp_path / "out")
-    assert (report.objects, report.relations, report.clipped, report.dropped_relations) == (2, 1, 1, 4)
-    assert "2 objects were left out, the first: horse of a.jpg with the box [400.0" in str(report)
+    assert report.total.read == {"images": 1, "objects": 4, "relations": 5} and report.clipped == 1
+    assert report.total.kept == {"images": 1, "objects": 2, "relations": 1}
+    assert [(*reason, count) for reason, (count, _) in report.total.left_out.items()] == [
+        ("objects", "they lie wholly outside of their image", 1),
+        ("objects", "their box has no extent", 1),
+        ("relations", "their subject or object was left out", 2),
+        ("relations", "they are repeated", 1),
+        ("relations", "they are of an object with itself", 1),
+    ]
+    assert "outside of their image: 1, the first: horse of a.jpg with the box [400.0" in str(report)
     target = open_dataset(tmp_path / "out", "train").get_groundtruth(0, evaluation=True)
     np.testing.assert_allclose(target.bbox.numpy(), [[0, 10, 50, 299], [0, 0, 30, 30]], atol=0.3)
     assert target.get_field("relation_tuple").tolist() == [[0, 1, 2]]
@@ -134,6 +142,10 @@ def test_nothing_is_left_behind_where_something_is_wrong(tmp_path):
         assert list(out.iterdir()) == []
     with pytest.raises(InputError, match="names of predicates are not distinct: riding"):
         build_vg_dataset({"train": [good]}, OBJECTS, ["riding", "riding"], out)
+    outside = graph(tmp_path / "a.jpg", [[900, 0, 950, 9]], ["man"])
+    with pytest.raises(NothingKeptError, match="the val split contributed no objects: they lie wholly outside") as kept:
+        build_vg_dataset({"train": [good], "val": [outside]}, OBJECTS, PREDICATES, out)
+    assert kept.value.report.total.kept["objects"] == 1 and list(out.iterdir()) == []
     build_vg_dataset({"train": [good]}, OBJECTS, PREDICATES, out)
     with pytest.raises(InputError, match="exists already"):
         build_vg_dataset({"train": [good]}, OBJECTS, PREDICATES, out)

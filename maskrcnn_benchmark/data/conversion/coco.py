@@ -1,26 +1,77 @@
 """COCO's json of objects, with relations.
 
 `images` {"id", "file_name", "width", "height"}, `categories` {"id", "name"} and `annotations` {"id", "image_id",
-"category_id", "bbox": [x, y, width, height]} are COCO's. Relations come in one of two ways:
+"category_id", "bbox": [x, y, width, height]} are COCO's. Relations come in one of three ways:
 
 - in the same file, `relation_categories` {"id", "name"} and `relations` {"subject_id", "object_id", "category_id"},
   where subject and object are ids of annotations;
+- in the same file as SGG-Benchmark and SGG-Annotate write it, `rel_categories` {"id", "name"} and `rel_annotations`
+  {"subject_id", "object_id", "predicate_id", "image_id"};
 - in a second file as RelTR has it, {split: {image id: [[subject, object, predicate], ...]}, "rel_categories": [names]},
-  where subject and object count the image's annotations from 0 and "__background__" is the first name.
+  where subject and object count the image's annotations from 0, without crowds as in RelTR, and "__background__" is the
+  first name.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from maskrcnn_benchmark.data.datasets.vg_format import read_json
+from maskrcnn_benchmark.data.datasets.vg_format import BACKGROUND
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .annotations import Annotations, ImageFolders, ImageGraph, box_of, entry, number, text
+from .annotations import (
+    WHERE,
+    Annotations,
+    ImageGraph,
+    box_of,
+    boxes_of,
+    by_id,
+    entries,
+    entry,
+    look_up,
+    name,
+    number,
+    read_object,
+    text,
+)
+from .image_folders import ImageFolders
+from .tally import Tally
+
+# list of relations, list of predicates, key of a relation's predicate
+_STYLES = (
+    ("relations", "relation_categories", "category_id"),
+    ("rel_annotations", "rel_categories", "predicate_id"),
+)
+
+
+class _Objects:
+    """The annotations of objects by image, without crowds.
+
+    Attributes:
+        by_image: id of an image -> its annotations.
+        with_crowds: ids of the images that have some.
+        where: id of an annotation -> (id of its image, its place in `by_image`, None for a crowd).
+    """
+
+    def __init__(self, path, data: Mapping, images: Mapping, tally: Tally):
+        self.by_image: dict = {image: [] for image in images}
+        self.with_crowds: set = set()
+        self.where: dict = {}
+        for identity, annotation in by_id(path, data, "annotations").items():
+            with entry(path, f"annotation {identity}"):
+                image = annotation["image_id"]
+                look_up(images, image, "image_id", "image")
+                tally.read["objects"] += 1
+                place = None
+                if annotation.get("iscrowd"):
+                    tally.leave_out("objects", "they are crowds", f"annotation {identity}")
+                    self.with_crowds.add(image)
+                else:
+                    place = len(self.by_image[image])
+                    self.by_image[image].append(annotation)
+                self.where[identity] = image, place
 
 
 def read_coco(
@@ -29,7 +80,7 @@ def read_coco(
     relations_path: str | os.PathLike | None = None,
     split: str = "train",
 ) -> Annotations:
-    """Annotations in COCO's format; crowds are left out.
+    """Annotations in COCO's format; crowds and their relations are left out and counted.
 
     Args:
         relations_path: RelTR's file of relations; None: they are in `path`.
@@ -38,69 +89,109 @@ def read_coco(
     Raises:
         InputError: a missing file, or an entry that is not as described.
     """
-    data, find = read_json(path), ImageFolders(folders).find
-    with entry(path, "its lists"):
-        classes = {one["id"]: text(one["name"], "the name of a category") for one in data["categories"]}
-        by_image: dict = {image["id"]: [] for image in data["images"]}
-        for position, annotation in enumerate(data["annotations"]):
-            with entry(path, f"annotation {annotation.get('id', f'number {position}')}"):
-                if not annotation.get("iscrowd"):
-                    by_image[annotation["image_id"]].append(annotation)
+    data, find, tally = read_object(path, "the names of lists"), ImageFolders(folders).find, Tally(str(path))
+    classes, listed = _names(path, data, "categories"), by_id(path, data, "images")
+    tally.read["images"] = len(listed)
+    objects = _Objects(path, data, listed, tally)
     if relations_path is None:
-        predicates, relations = _own_relations(path, data, by_image)
+        predicates, relations = _own_relations(path, data, objects, tally)
     else:
-        predicates, relations = _separate_relations(relations_path, split, by_image)
+        tally.needs_relations = True
+        predicates, relations = _separate_relations(relations_path, split, objects, tally)
     images = []
-    for image in data["images"]:
-        with entry(path, f"image {image.get('file_name', image['id'])}"):
-            annotations = by_image[image["id"]]
-            boxes = np.array([box_of(one["bbox"]) for one in annotations], dtype=np.float64).reshape(-1, 4)
-            boxes[:, 2:] += boxes[:, :2] - 1  # both corners included
-            images.append(
-                ImageGraph(
-                    find(image["file_name"]),
-                    boxes,
-                    [classes[one["category_id"]] for one in annotations],
-                    relations[image["id"]],
-                    (image["width"], image["height"]),
-                )
-            )
-    return Annotations(images, list(classes.values()), predicates)
+    for identity, image in listed.items():
+        with entry(path, f"image {image.get('file_name', identity)}"):
+            file = find(text(image["file_name"], "file_name"))
+            size = (image["width"], image["height"]) if "width" in image or "height" in image else None
+        boxes, names = [], []
+        for annotation in objects.by_image[identity]:
+            with entry(path, f"annotation {annotation['id']}"):
+                x, y, width, height = box_of(annotation["bbox"])
+                boxes.append([x, y, x + width - 1, y + height - 1])  # both corners included
+                names.append(look_up(classes, annotation["category_id"], "category_id", "category"))
+                if names[-1] == BACKGROUND:
+                    raise InputError(f"category_id {annotation['category_id']!r} is {BACKGROUND}, which is no object")
+        images.append(ImageGraph(file, boxes_of(boxes), names, relations[identity], size))
+    return Annotations(images, _without_background(classes), predicates, tally)
 
 
-def _own_relations(path, data: dict, by_image: dict) -> tuple[list[str], dict]:
+def _names(path, data: Mapping, key: str) -> dict:
+    """Names by id; a plain list of names is numbered from 0."""
+    if isinstance(data.get(key), list) and all(isinstance(one, str) for one in data[key]):
+        data = {key: [{"id": place, "name": one} for place, one in enumerate(data[key])]}
+    ids: dict[str, int | str] = {}
+    for identity, one in by_id(path, data, key).items():
+        with entry(path, f"{key}, id {identity!r}"):
+            if text(one["name"], "the name") in ids:
+                raise InputError(f"the name {one['name']!r} comes twice, also as id {ids[one['name']]!r}")
+            ids[one["name"]] = identity
+    return {identity: one for one, identity in ids.items()}
+
+
+def _without_background(names: Mapping) -> list[str]:
+    return [one for one in names.values() if one != BACKGROUND]
+
+
+def _own_relations(path, data: Mapping, objects: _Objects, tally: Tally) -> tuple[list[str], dict]:
     """Names of predicates, and relations by image."""
-    if "relations" not in data or "relation_categories" not in data:
+    styles = [style for style in _STYLES if style[0] in data or style[1] in data]
+    if len(styles) != 1:
+        found = "both of them" if styles else "neither"
         raise InputError(
-            f"{path} has no relations and relation_categories; give the file of relations, or see docs/own_data.md"
+            f"{path} must have either relations and relation_categories, or rel_annotations and rel_categories, found "
+            f"{found}; or give a file of relations with --relations; {WHERE}"
         )
-    with entry(path, "relation_categories"):
-        predicates = {one["id"]: text(one["name"], "the name of a predicate") for one in data["relation_categories"]}
-    where = {one["id"]: (image, place) for image, some in by_image.items() for place, one in enumerate(some)}
-    relations = defaultdict(list)
-    for position, relation in enumerate(data["relations"]):
-        with entry(path, f"relation number {position}"):
-            subject_image, subject = where[relation["subject_id"]]
-            object_image, object_ = where[relation["object_id"]]
+    listed, named, predicate_key = styles[0]
+    predicates, relations = _names(path, data, named), defaultdict(list)
+    for position, relation in enumerate(entries(path, data, listed)):
+        with entry(path, f"{listed}, number {position}"):
+            tally.read["relations"] += 1
+            subject_image, subject = look_up(objects.where, relation["subject_id"], "subject_id", "annotation")
+            object_image, object_ = look_up(objects.where, relation["object_id"], "object_id", "annotation")
+            predicate = look_up(predicates, relation[predicate_key], predicate_key, named)
+            if predicate == BACKGROUND:
+                raise InputError(f"{predicate_key} {relation[predicate_key]!r} is {BACKGROUND}, which is no predicate")
             if subject_image != object_image:
                 raise InputError(f"its subject is in image {subject_image}, its object in image {object_image}")
-            relations[subject_image].append((subject, predicates[relation["category_id"]], object_))
-    return list(predicates.values()), relations
+            if relation.get("image_id", subject_image) != subject_image:
+                raise InputError(f"its image_id is {relation['image_id']!r}, but its subject is in {subject_image!r}")
+            if subject is None or object_ is None:
+                tally.leave_out("relations", "their subject or object is a crowd", f"number {position} of {listed}")
+                continue
+            relations[subject_image].append((subject, predicate, object_))
+    return _without_background(predicates), relations
 
 
-def _separate_relations(path, split: str, by_image: dict) -> tuple[list[str], dict]:
+def _separate_relations(path, split: str, objects: _Objects, tally: Tally) -> tuple[list[str], dict]:
     """Names of predicates, and relations by image."""
-    data = read_json(path)
-    relations = defaultdict(list)
+    data, relations = read_object(path, "splits and rel_categories"), defaultdict(list)
     with entry(path, f"the split {split}"):
-        names = data["rel_categories"]
-        first = int(names[:1] == ["__background__"])
-        for image_id, annotations in by_image.items():
-            for subject, object_, predicate in data[split].get(str(image_id), []):
-                with entry(path, f"image {image_id}"):
-                    ends = [number(end, len(annotations), "an object of a relation") for end in (subject, object_)]
-                    place = number(predicate, len(names), "a predicate")
-                    if place < first:
-                        raise InputError("a relation has the predicate 0, which is the background")
-                    relations[image_id].append((ends[0], names[place], ends[1]))
+        names = [text(one, "the name of a predicate") for one in data["rel_categories"]]
+        given = dict(data[split])
+    first = int(names[:1] == [BACKGROUND])
+    for one in names[first:]:
+        name(one, f"{path}: a predicate")
+    crowded: list[str] = []
+    ids = {str(image): image for image in objects.by_image}
+    for key, rows in given.items():
+        with entry(path, f"image {key}"):
+            tally.read["relations"] += len(rows)
+            if key not in ids:
+                example = f"{key!r}, while ids are such as {next(iter(ids))!r}" if ids else f"{key!r}"
+                for _ in rows:
+                    tally.leave_out("relations", f"the key in {path} is the id of no image", example)
+                continue
+            image, count = ids[key], len(objects.by_image[ids[key]])
+            if rows and image in objects.with_crowds:
+                crowded.append(key)
+            for subject, object_, predicate in rows:
+                ends = [number(end, count, "an object of a relation") for end in (subject, object_)]
+                place = number(predicate, len(names), "a predicate")
+                if place < first:
+                    raise InputError("a relation has the predicate 0, which is the background")
+                relations[image].append((ends[0], names[place], ends[1]))
+    if crowded:
+        tally.notes.append(
+            f"{len(crowded)} images have crowds, the first: {crowded[0]}; {path} counts their annotations without them"
+        )
     return names[first:], relations

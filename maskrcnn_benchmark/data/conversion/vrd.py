@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from maskrcnn_benchmark.data.datasets.vg_format import read_json
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .annotations import Annotations, ImageFolders, ImageGraph, box_of, entry, number
+from .annotations import Annotations, ImageGraph, box_of, boxes_of, count_read, entry, name, number, read_object
+from .image_folders import ImageFolders
+from .tally import Tally
 
 
 def read_vrd(
@@ -29,9 +29,7 @@ def read_vrd(
         InputError: a missing file, or an entry that is not as described.
     """
     objects, predicates = _names(objects_path), _names(predicates_path)
-    data, find = read_json(path), ImageFolders(folders).find
-    if not isinstance(data, dict):
-        raise InputError(f"{path} must hold an object with file names as keys, found a {type(data).__name__}")
+    data, find, tally = read_object(path, "file names"), ImageFolders(folders).find, Tally(str(path))
     images = []
     for file_name, triplets in data.items():
         with entry(path, f"image {file_name}"):
@@ -45,14 +43,14 @@ def read_vrd(
                     ends.append(places.setdefault(thing, len(places)))
                 predicate = number(triplet["predicate"], len(predicates), "the predicate")
                 relations.append((ends[0], predicates[predicate], ends[1]))
-            boxes = np.array([box for _, box in places], dtype=np.float64).reshape(-1, 4)
+            boxes = boxes_of([box for _, box in places])
             names = [objects[category] for category, _ in places]
             images.append(ImageGraph(find(file_name), boxes[:, [2, 0, 3, 1]], names, relations))
-    return Annotations(images, objects, predicates)
+    return Annotations(images, objects, predicates, count_read(images, tally))
 
 
 def _names(path: str | os.PathLike) -> list[str]:
     names = read_json(path)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not names:
         raise InputError(f"{path} must be a list of names")
-    return names
+    return [name(one, f"{path}, number {place}") for place, one in enumerate(names)]

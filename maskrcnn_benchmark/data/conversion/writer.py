@@ -19,7 +19,8 @@ from maskrcnn_benchmark.data.datasets.vg_format import ATTRIBUTES_PER_BOX, BOX_S
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_folder
 
-from .annotations import ImageGraph
+from .annotations import ImageGraph, count_read
+from .tally import KINDS, Tally, add_up
 
 FIRST_IMAGE_ID = 100_000  # beyond the four broken images of Visual Genome that SGB leaves out by name
 _JPEG_QUALITY = 95
@@ -30,32 +31,41 @@ class BuildReport:
     """What became of the annotations.
 
     Attributes:
-        images, objects, relations: how many are in the data set, images by split.
+        images: how many are in the data set, by split.
+        tallies: by split, what was read, kept and left out.
         clipped: boxes that reached out of their image.
-        dropped: in words, the objects that lie wholly outside of their image or have no extent.
-        dropped_relations: relations of dropped objects, of an object with itself, and repeated ones.
     """
 
     images: Counter = field(default_factory=Counter)
-    objects: int = 0
-    relations: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
     clipped: int = 0
-    dropped: list[str] = field(default_factory=list)
-    dropped_relations: int = 0
+
+    @property
+    def total(self) -> Tally:
+        return add_up(self.tallies.values())
+
+    def contributed_nothing(self) -> list[str]:
+        """A sentence for each file of annotations that contributed nothing to any split."""
+        files: dict[str, list[Tally]] = {}
+        for tally in self.tallies.values():
+            files.setdefault(tally.file, []).append(tally)
+        return [sentence for some in files.values() if (sentence := add_up(some).contributed_nothing())]
 
     def __str__(self) -> str:
-        splits = ", ".join(f"{count} {split}" for split, count in self.images.items())
-        lines = [f"{sum(self.images.values())} images ({splits}), {self.objects} objects, {self.relations} relations"]
+        splits, total = ", ".join(f"{count} {split}" for split, count in self.images.items()), self.total
+        counts = ", ".join(f"{total.kept[kind]} {kind}" for kind in KINDS[1:])
+        lines = [f"{total.kept['images']} images ({splits}), {counts}", str(total)]
         if self.clipped:
             lines.append(f"{self.clipped} boxes reached out of their image and were clipped")
-        if self.dropped:
-            lines.append(f"{len(self.dropped)} objects were left out, the first: {self.dropped[0]}")
-        if self.dropped_relations:
-            lines.append(
-                f"{self.dropped_relations} relations were left out (repeated, of an object with itself, or of an "
-                "object that was left out)"
-            )
         return "\n".join(lines)
+
+
+class NothingKeptError(InputError):
+    """A file of annotations contributed nothing, and no data set was written."""
+
+    def __init__(self, report: BuildReport):
+        super().__init__(f"{'; '.join(report.contributed_nothing())}; no data set was written")
+        self.report = report
 
 
 def build_vg_dataset(
@@ -64,6 +74,7 @@ def build_vg_dataset(
     predicates: Sequence[str],
     output: str | os.PathLike,
     upright: bool = True,
+    tallies: Mapping[str, Tally] | None = None,
 ) -> BuildReport:
     """Write `output`/vg, which appears only when it is complete: VG_100K/<image id>.jpg, VG-SGG-with-attri.h5,
     VG-SGG-dicts-with-attri.json, and image_data.json with the original name of each file.
@@ -75,23 +86,29 @@ def build_vg_dataset(
         splits: images of `train`, `val` and `test`; those of no image may be missing.
         objects, predicates: names in the order of their numbers from 1.
         upright: turn images as their EXIF data say; the boxes must be those of the turned image.
+        tallies: by split, what the readers of the annotations have counted; it is added to. None: begins here.
 
     Raises:
+        NothingKeptError: one of the files of annotations contributed nothing.
         InputError: `output`/vg exists, a name that is not in `objects` or `predicates`, an image that cannot be read
             or has another size than its annotations say.
     """
-    rows, info, report = _Rows(objects, predicates), [], BuildReport()
+    if tallies is None:
+        tallies = {split: count_read(images, Tally(f"the {split} split")) for split, images in splits.items()}
+    rows, info, report = _Rows(objects, predicates), [], BuildReport(tallies=dict(tallies))
     final = Path(output) / "vg"
     with atomic_folder(final) as folder:
         (folder / "VG_100K").mkdir()
         plan = [(split, image) for split in SPLIT_CODES for image in splits.get(split, ())]
-        if not plan:
+        if not plan and not any(tally.left_out for tally in tallies.values()):
             raise InputError("the annotations have no image")
         for split, image in tqdm(plan, desc="images", unit="image", mininterval=1.0):
             image_id = FIRST_IMAGE_ID + len(info)
             width, height = _save_image(image, folder / "VG_100K" / f"{image_id}.jpg", upright)
             rows.add(image, split, (width, height), report)
             info.append({"image_id": image_id, "width": width, "height": height, "file_name": image.file.name})
+        if report.contributed_nothing():
+            raise NothingKeptError(report)
         rows.write(folder / "VG-SGG-with-attri.h5")
         (folder / "VG-SGG-dicts-with-attri.json").write_text(json.dumps(rows.dictionary(), indent=1), encoding="utf-8")
         (folder / "image_data.json").write_text(json.dumps(info, indent=1), encoding="utf-8")
@@ -160,25 +177,36 @@ class _Rows:
 
     def add(self, image: ImageGraph, split: str, size: tuple[int, int], report: BuildReport) -> None:
         """Append an image."""
-        limits = np.array([*size, *size]) - 1
+        tally, limits = report.tallies[split], np.array([*size, *size]) - 1
         boxes = image.boxes.clip(0, limits)
         inside = (image.boxes[:, 2:] >= 0).all(1) & (image.boxes[:, :2] <= limits[:2]).all(1)
-        kept = inside & (image.boxes[:, 2:] >= image.boxes[:, :2]).all(1)
+        extended = (image.boxes[:, 2:] >= image.boxes[:, :2]).all(1)
+        kept = inside & extended
         report.clipped += int((kept & (boxes != image.boxes).any(1)).sum())
         for place in np.flatnonzero(~kept):
-            report.dropped.append(
+            tally.leave_out(
+                "objects",
+                "they lie wholly outside of their image" if extended[place] else "their box has no extent",
                 f"{image.names[place]} of {image.file.name} with the box {image.boxes[place].tolist()} in an image of "
-                f"{size[0]} x {size[1]} pixels"
+                f"{size[0]} x {size[1]} pixels",
             )
         first_box, first_relation = len(self.labels), len(self.predicates)
         rows = first_box + np.cumsum(kept) - 1
         self.boxes.append(scaled_boxes(boxes[kept], size))
         self.labels += [self.number("object class", image.names[i], image.file) for i in np.flatnonzero(kept)]
-        relations = {
-            (int(rows[s]), int(rows[o]), self.number("predicate", predicate, image.file)): None
-            for s, predicate, o in image.relations
-            if kept[s] and kept[o] and s != o
-        }
+        relations: dict[tuple[int, int, int], None] = {}
+        for s, predicate, o in image.relations:
+            row = int(rows[s]), int(rows[o]), self.number("predicate", predicate, image.file)
+            if s == o:
+                reason = "they are of an object with itself"
+            elif not (kept[s] and kept[o]):
+                reason = "their subject or object was left out"
+            elif row in relations:
+                reason = "they are repeated"
+            else:
+                relations[row] = None
+                continue
+            tally.leave_out("relations", reason, f"{image.names[s]} {predicate} {image.names[o]} of {image.file.name}")
         for subject, object_, predicate in relations:
             self.relationships.append((subject, object_))
             self.predicates.append(predicate)
@@ -190,9 +218,7 @@ class _Rows:
             self.spans[f"img_to_last_{what}"].append(end - 1 if end > first else -1)
         self.split.append(SPLIT_CODES[split])
         report.images[split] += 1
-        report.objects += int(kept.sum())
-        report.relations += len(relations)
-        report.dropped_relations += len(image.relations) - len(relations)
+        tally.kept.update(images=1, objects=int(kept.sum()), relations=len(relations))
 
     def write(self, path: Path) -> None:
         with h5py.File(path, "w") as h5:

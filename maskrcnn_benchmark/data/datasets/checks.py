@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +17,10 @@ from .images import image_format, load_image
 from .vg_format import (
     BOX_SCALE,
     BOXES,
-    NAME_KINDS,
     SPLIT_CODES,
     Graphs,
     corners,
+    dictionary_faults,
     find_faults,
     load_image_filenames,
     load_info,
@@ -113,19 +113,18 @@ def check_dataset(
         faults and counts; only faults where the files cannot be read at all.
     """
     report = DatasetReport()
-    try:
-        arrays = read_h5(roidb_file)
-        classes, predicates, attributes = load_info(dict_file)
-        files, infos = load_image_filenames(img_dir, image_file)
-    except InputError as error:
-        report.faults.append(str(error))
-        return report
-    except (KeyError, TypeError, AttributeError) as error:
-        report.faults.append(
-            f"{image_file} is no list of image_id, width and height, or {dict_file} no dictionary: {error!r}"
+    arrays, info, listed = (
+        _attempt(report, read, *arguments)
+        for read, arguments in (
+            (read_h5, (roidb_file,)), (read_json, (dict_file,)), (load_image_filenames, (img_dir, image_file)),
         )
+    )  # fmt: skip
+    if info is not None:
+        report.faults += dictionary_faults(dict_file, info)
+    if arrays is None or listed is None or info is None or dictionary_faults(dict_file, info, whole=False):
         return report
-    report.faults += _dictionary_faults(dict_file)
+    classes, predicates, attributes = load_info(dict_file)
+    files, infos = listed
     structure = find_faults(arrays)
     report.faults += [f"{roidb_file}: {fault}" for fault in structure]
     report.faults += _label_faults(arrays, len(classes), len(predicates), len(attributes))
@@ -149,15 +148,13 @@ def check_dataset(
     return report
 
 
-def _dictionary_faults(dict_file: str) -> list[str]:
-    info, faults = read_json(dict_file), []
-    for kind in NAME_KINDS:
-        numbers, names = info.get(f"{kind}_to_idx", {}), info.get(f"idx_to_{kind}", {})
-        if sorted(numbers.values()) != list(range(1, len(numbers) + 1)):
-            faults.append(f"{dict_file}: the numbers of {kind}_to_idx are not 1 to {len(numbers)}")
-        elif {str(i): name for name, i in numbers.items()} != names:
-            faults.append(f"{dict_file}: idx_to_{kind} is not the inverse of {kind}_to_idx")
-    return faults
+def _attempt(report: DatasetReport, read: Callable, *arguments):
+    """What a function returns; None where the input is wrong, which becomes a fault."""
+    try:
+        return read(*arguments)
+    except InputError as error:
+        report.faults.append(str(error))
+        return None
 
 
 def _label_faults(arrays: Mapping[str, np.ndarray], classes: int, predicates: int, attributes: int) -> list[str]:

@@ -30,6 +30,7 @@ from .vg_format import (
     overlap_areas,
     ranges,
     read_graphs,
+    read_image_list,
     read_json,
 )
 
@@ -341,14 +342,14 @@ def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> n
 
 def correct_img_info(img_dir: str, image_file: str) -> int:
     """Write the true sizes of the images into `image_file`; how many were wrong. Missing images stay as they are."""
-    data = read_json(image_file)
+    data = read_image_list(image_file, sizes=False)
     left_out = VG_DAMAGED if len(data) == VG_IMAGES else ()
     wrong = 0
     for info in tqdm(data, desc="sizes", unit="image", mininterval=1.0):
         path = os.path.join(img_dir, f"{info['image_id']}.jpg")
         if info["image_id"] not in left_out and os.path.exists(path):
             size = image_size(path)
-            wrong += size != (info["width"], info["height"])
+            wrong += size != (info.get("width"), info.get("height"))
             info["width"], info["height"] = size
     with atomic_write(image_file) as temporary:
         temporary.write_text(json.dumps(data), encoding="utf-8")
