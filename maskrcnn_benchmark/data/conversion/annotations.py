@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.vg_format import BACKGROUND, has_control_characters, read_json
+from maskrcnn_benchmark.data.datasets.vg_lists import BACKGROUND, has_control_characters, read_json
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .tally import Tally

@@ -18,7 +18,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from maskrcnn_benchmark.data.datasets.vg_format import BACKGROUND
+from maskrcnn_benchmark.data.datasets.vg_lists import BACKGROUND
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .annotations import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from maskrcnn_benchmark.data.datasets.vg_format import read_json
+from maskrcnn_benchmark.data.datasets.vg_lists import read_json
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .annotations import Annotations, ImageGraph, box_of, boxes_of, count_read, entry, name, number, read_object

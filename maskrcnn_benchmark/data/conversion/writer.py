@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.images import image_format, load_image
-from maskrcnn_benchmark.data.datasets.vg_format import ATTRIBUTES_PER_BOX, BOX_SCALE, BOXES, NAME_KINDS, SPLIT_CODES
+from maskrcnn_benchmark.data.datasets.vg_format import ATTRIBUTES_PER_BOX, BOX_SCALE, BOXES, SPLIT_CODES
+from maskrcnn_benchmark.data.datasets.vg_lists import NAME_KINDS
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_folder
 

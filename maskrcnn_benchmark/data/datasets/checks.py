@@ -20,15 +20,14 @@ from .vg_format import (
     SPLIT_CODES,
     Graphs,
     corners,
-    dictionary_faults,
     find_faults,
     load_image_filenames,
     load_info,
     read_graphs,
     read_h5,
-    read_json,
     rows_of,
 )
+from .vg_lists import dictionary_faults, read_json
 
 _LISTED = 10  # names at each end of a long tail
 _RARE = 10  # fewer occurrences in training are few

@@ -22,7 +22,6 @@ from .vg_format import (
     SPLIT_CODES,
     VG_DAMAGED,
     VG_IMAGES,
-    WHERE,
     Graphs,
     RowsByImage,
     load_image_filenames,
@@ -30,9 +29,8 @@ from .vg_format import (
     overlap_areas,
     ranges,
     read_graphs,
-    read_image_list,
-    read_json,
 )
+from .vg_lists import WHERE, read_image_list, read_json
 
 _PAIRS_AT_A_TIME = 1_000_000  # boxes of so many pairs are compared at once, which bounds the memory
 
