@@ -232,6 +232,8 @@ def write_custom_predictions(
 def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict[str, list]]:
     """Scene graphs as plain lists, boxes and relations by falling score.
 
+    The pair of an object with itself, which images without other pairs get (`prepare_test_pairs`), is no relation.
+
     Returns:
         {index: {bbox: xyxy in pixels, bbox_labels, bbox_scores, rel_pairs: places in bbox, rel_labels, rel_scores,
         rel_all_scores: of every predicate}}.
@@ -242,14 +244,16 @@ def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict
 def _plain(prediction: BoxList) -> dict[str, list]:
     mapping = get_sorted_bbox_mapping(prediction.get_field("pred_scores").tolist())
     order, place = (torch.tensor(indices, dtype=torch.int64) for indices in mapping)
-    all_scores = prediction.get_field("pred_rel_scores")
+    pairs = prediction.get_field("rel_pair_idxs")
+    others = pairs[:, 0] != pairs[:, 1]
+    pairs, all_scores = pairs[others], prediction.get_field("pred_rel_scores")[others]
     scores, labels = all_scores[:, 1:].max(1)
     rel_order = torch.tensor(get_sorted_bbox_mapping(scores.tolist())[0], dtype=torch.int64)
     return {
         "bbox": prediction.convert("xyxy").bbox[order].tolist(),
         "bbox_labels": prediction.get_field("pred_labels")[order].tolist(),
         "bbox_scores": prediction.get_field("pred_scores")[order].tolist(),
-        "rel_pairs": place[prediction.get_field("rel_pair_idxs")[rel_order]].tolist(),
+        "rel_pairs": place[pairs[rel_order]].tolist(),
         "rel_labels": (labels[rel_order] + 1).tolist(),
         "rel_scores": scores[rel_order].tolist(),
         "rel_all_scores": all_scores[rel_order].tolist(),

@@ -60,7 +60,8 @@ def side_by_side(
     top_k: int = 20,
 ) -> tuple[Side, Side]:
     """The ground truth of an image, with what of it the first `top_k` predictions found, and these, with what of them
-    is annotated. Matches are those of the evaluation under graph constraint (docs/evaluation.md).
+    is annotated. Matches are those of the evaluation under graph constraint (docs/evaluation.md). A relation of an
+    object with itself is not shown.
 
     Args:
         truth: with `labels` and `relation_tuple`.
@@ -71,8 +72,9 @@ def side_by_side(
     boxes, labels, object_scores, _ = predicted_objects(truth, prediction, task)
     true_boxes, true_labels = truth.bbox.numpy(), truth.get_field("labels").numpy()
     true_relations = annotated_relations(truth, distinct=True)
-    pairs = prediction.get_field("rel_pair_idxs").numpy().reshape(-1, 2)[:top_k]
-    scores = prediction.get_field("pred_rel_scores").numpy()[:top_k]
+    pairs = prediction.get_field("rel_pair_idxs").numpy().reshape(-1, 2)
+    shown = np.flatnonzero(pairs[:, 0] != pairs[:, 1])[:top_k]
+    pairs, scores = pairs[shown], prediction.get_field("pred_rel_scores").numpy()[shown]
     relations = best_predicates(pairs, scores)
     agreement = object_agreement(boxes, labels, true_boxes, true_labels, iou_threshold)
     matches = match_relations(relations, true_relations, agreement)

@@ -217,6 +217,16 @@ def test_an_image_without_objects_is_an_empty_graph():
     assert set(map(len, custom_sgg_post_precessing([prediction])[0].values())) == {0}
 
 
+def test_an_object_has_no_relation_with_itself():
+    """An image of one object comes with the pair (0, 0), for the sake of recall."""
+    prediction = boxlist([[0.0, 0, 1, 1]], (8, 8), pred_labels=torch.tensor([7]), pred_scores=torch.ones(1))
+    prediction.add_field("rel_pair_idxs", torch.zeros(1, 2, dtype=torch.int64))
+    prediction.add_field("pred_rel_scores", torch.tensor([[0.1, 0.9]]))
+    graph = custom_sgg_post_precessing([prediction])[0]
+    assert graph["bbox_labels"] == [7]
+    assert graph["rel_pairs"] == graph["rel_labels"] == graph["rel_scores"] == graph["rel_all_scores"] == []
+
+
 @pytest.mark.parametrize("scores", [[], [0.3], [0.1, 0.5, 0.1, 0.9, 0.5]])
 def test_mapping_is_that_of_sorting_pairs_backwards(scores):
     order, place = get_sorted_bbox_mapping(scores)

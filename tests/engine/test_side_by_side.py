@@ -60,3 +60,9 @@ def test_predcls_takes_the_given_objects():
     predicted = prediction(truth().bbox, [3, 3, 3], [[0, 1]], [[0.0, 1.0, 0.0, 0.0]])
     left, right = side_by_side(truth(), predicted, CLASSES, PREDICATES, "predcls")
     assert right.names == ["man", "horse", "hat"] and right.found == [True] and left.found_boxes == [True] * 3
+
+
+def test_an_object_has_no_relation_with_itself():
+    predicted = prediction([[0.0, 0, 49, 49]], [1], [[0, 0]], [[0.0, 1.0, 0.0, 0.0]])
+    _, right = side_by_side(truth(), predicted, CLASSES, PREDICATES, "sgdet")
+    assert right.relations == [] and right.title == "first 0 predictions: 0 are annotated"

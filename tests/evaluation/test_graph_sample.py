@@ -8,7 +8,12 @@ import pytest
 import torch
 from support import boxlist, parity_config, vg_dataset
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg.graph_sample import IMAGES, RELATIONS, sample_indices
+from maskrcnn_benchmark.data.datasets.evaluation.vg.graph_sample import (
+    IMAGES,
+    RELATIONS,
+    graph_of_image,
+    sample_indices,
+)
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import do_vg_evaluation
 
 
@@ -74,3 +79,11 @@ def test_graphs_of_an_evaluation(protocol, dataset, tmp_path):
                 assert true["predicate"] == relation["predicate"]
                 assert truth["names"][true["subject"]] == found["names"][relation["subject"]]
                 assert truth["names"][true["object"]] == found["names"][relation["object"]]
+
+
+def test_an_object_has_no_relation_with_itself(dataset):
+    truth = np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 3), int)
+    predicted = np.array([[0.0, 0, 9, 9]]), np.array([1]), np.array([[0, 0]]), np.full((1, 51), 0.5)
+    for all_boxes in (True, False):
+        graph = graph_of_image(dataset, 0, truth, predicted, np.zeros((1, 0), bool), all_boxes)
+        assert graph["prediction"]["relations"] == [] and len(graph["prediction"]["boxes"]) == int(all_boxes)

@@ -38,10 +38,12 @@ def graph_of_image(
         `index`, `image` (path), `width`, `height`, and `ground_truth` and `prediction` with `boxes`, `names` and
         `relations`. A relation is a dictionary of `subject`, `object` (places in `boxes`), `predicate` (name); a
         predicted one also has `score` and `matches` (places of the annotated relations that it matches); the first
-        `RELATIONS` are kept under graph constraint, best first.
+        `RELATIONS` are kept under graph constraint, best first, without those of an object with itself.
     """
     gt_boxes, gt_classes, gt_relations = groundtruth
-    boxes, classes, pairs, scores = (*prediction[:2], prediction[2][:RELATIONS], prediction[3][:RELATIONS])
+    boxes, classes, pairs, scores = prediction
+    shown = np.flatnonzero(pairs[:, 0] != pairs[:, 1])[:RELATIONS]
+    pairs, scores = pairs[shown], scores[shown]
     relations = best_predicates(pairs, scores)
     matches = [np.flatnonzero(row).tolist() for row in match_relations(relations, gt_relations, agreement)]
     best = scores[np.arange(len(relations)), relations[:, 2]]
