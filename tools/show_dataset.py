@@ -12,6 +12,7 @@ from maskrcnn_benchmark.data.datasets.visual_genome import load_image
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.fonts import told_once
 from maskrcnn_benchmark.utils.visualization import scene_graph_figure
 
 
@@ -40,7 +41,7 @@ def main() -> None:
             for target in targets
         ],
     )
-    with atomic_write(args.output) as path:
+    with atomic_write(args.output) as path, told_once():
         figure.savefig(path, bbox_inches="tight", pad_inches=0.05)
     print(f"wrote {args.output}")
 

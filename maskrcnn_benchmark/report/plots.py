@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from maskrcnn_benchmark.utils.fonts import cover, told_once
 from maskrcnn_benchmark.utils.visualization import COLOURS
 
 from .grouping import Setting, Table
@@ -39,24 +42,25 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
         return ""
     names = sorted(frequency, key=lambda name: (-frequency[name], name))
     place = np.arange(len(names))
+    cover([*names, *table.legend(settings)])
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(max(8, 0.24 * len(names) + 1.5), 5.2), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         recalls = [recall_by_predicate(setting) for setting in settings]
         rows = np.array([[100 * found.get(name, np.nan) for name in names] for found in recalls])
         upper.vlines(place, rows.min(0), rows.max(0), color="#c8c8c8", linewidth=1.5, zorder=1)
+        drawn = {}
         for number, (label, row) in enumerate(zip(table.legend(settings), rows, strict=True)):
             style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
-            upper.plot(
-                place, row, linestyle="none", markersize=5, label=f"{label} (mean {np.nanmean(row):.1f})", **style
-            )
+            (line,) = upper.plot(place, row, linestyle="none", markersize=5, **style)
+            drawn[line] = f"{label} (mean {np.nanmean(row):.1f})"
         upper.set_ylabel("recall@50 (%)")
         upper.set_ylim(-2, 102)
-        upper.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        _legend(upper, drawn, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         lower.bar(place, [frequency[name] for name in names], color="#9aa5b1", width=0.7)
         lower.set_yscale("log")
         lower.set_ylabel("training labels")
-        lower.set_xticks(place, names, rotation=90)
+        lower.set_xticks(place, names, rotation=90, parse_math=False)
         lower.set_xlim(-0.7, len(names) - 0.3)
         for axis in (upper, lower):
             axis.grid(False, axis="x")
@@ -77,9 +81,11 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
     panels = [panel for panel in panels if any(panel[0] in each for each in curves)]
     if not panels:
         return ""
+    cover(table.legend(settings))
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2 * len(panels), 3.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
+        drawn = {}
         for axis, (name, title, scale) in zip(axes, panels, strict=True):
             for number, (label, each) in enumerate(zip(table.legend(settings), curves, strict=True)):
                 if name not in each:
@@ -87,7 +93,9 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
                 iterations, values = each[name]
                 marker = _MARKERS[number % len(_MARKERS)] if len(values) <= 30 else ""
                 colour = COLOURS[number % len(COLOURS)]
-                axis.plot(iterations, scale * smooth(values), color=colour, label=label, marker=marker, markersize=4)
+                (line,) = axis.plot(iterations, scale * smooth(values), color=colour, marker=marker, markersize=4)
+                if axis is axes[0]:
+                    drawn[line] = label
             if name == loss:
                 # the first iterations, many times as high, would press the rest to the ground
                 later = [
@@ -96,7 +104,7 @@ def curve_plot(table: Table, settings: Sequence[Setting]) -> str:
                 axis.set_ylim(0, 1.1 * max(later))
             axis.set_xlabel("iteration")
             axis.set_title(title, fontsize=9, loc="left")
-        axes[0].legend(frameon=False)
+        _legend(axes[0], drawn)
         return _svg(figure)
 
 
@@ -122,7 +130,16 @@ def _mean_curves(setting: Setting) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+def _legend(axis: Axes, labels: dict[Line2D, str], **options) -> None:
+    """A legend with the labels as they are: matplotlib would leave out some and read mathematics in others."""
+    legend = axis.legend(list(labels), ["label"] * len(labels), frameon=False, **options)
+    for text, label in zip(legend.get_texts(), labels.values(), strict=True):
+        text.set_parse_math(False)
+        text.set_text(label)
+
+
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with told_once():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import functools
 import os
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
 
 from .files import atomic_write
+from .fonts import cover, told_once
 from .layout import place_label, predicate_layout
 
 # Okabe and Ito's colours, which also people with a colour vision deficiency can tell apart, without the pale yellow.
@@ -217,23 +218,27 @@ def scene_graph_figure(
             axis.text(x1, y1, str(number + 1), color="white", fontsize=6.5, va="top", ha="left", bbox=label)
         lines = [f"{s + 1} {image_names[s]}  {predicate}  {o + 1} {image_names[o]}" for s, predicate, o in triplets]
         text = "\n".join(lines) or "no relations"
-        axis.text(0, -0.02, text, transform=axis.transAxes, fontsize=8, va="top", ha="left", linespacing=1.35)
+        cover([text])
+        axis.text(
+            0, -0.02, text, transform=axis.transAxes, fontsize=8, va="top", ha="left", linespacing=1.35,
+            parse_math=False,
+        )  # fmt: skip
     return figure
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure in the format that the suffix of the path names; missing folders are made."""
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, told_once():
         figure.savefig(temporary, dpi=DPI)
 
 
 def number_names(names: Sequence[str]) -> list[str]:
     """Names that come more than once get a number behind: person 1, hat, person 2."""
-    count: dict[str, int] = defaultdict(int)
+    total, count = Counter(names), Counter[str]()
     numbered = []
     for name in names:
         count[name] += 1
-        numbered.append(f"{name} {count[name]}" if list(names).count(name) > 1 else name)
+        numbered.append(f"{name} {count[name]}" if total[name] > 1 else name)
     return numbered
 
 
@@ -373,8 +378,10 @@ def _places_on_curve(points: np.ndarray, size: tuple[float, float]):
 @functools.lru_cache(maxsize=4096)
 def _text_size(text: str) -> tuple[float, float]:
     """Width and height of a label with the space around its text, in pixels."""
+    cover([text])
     renderer = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=DPI)).get_renderer()
-    width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(size=_FONT_SIZE), False)
+    with told_once():
+        width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(size=_FONT_SIZE), False)
     return width + 2 * (_PAD + 2), _FONT_SIZE * DPI / 72 * 1.2 + 2 * _PAD
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import contains_triplets
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.fonts import cover
 
 from .images import image_format, load_image
 from .vg_format import (
@@ -271,6 +272,7 @@ def report_figure(report: DatasetReport) -> Figure:
     """The long tails of predicates and classes in training, and the share of zero-shot relations, as bars."""
     tails = [("predicates", report.predicates), ("object classes", report.classes)]
     widest = max(len(counts) for _, counts in tails)
+    cover(name for _, counts in tails for name in counts)
     figure = Figure(figsize=(max(7.0, 1.5 + 0.13 * widest), 9), dpi=100, layout="constrained")
     axes = figure.subplots(3, 1, height_ratios=(3, 3, 2))
     for axis, (what, counts) in zip(axes[:2], tails, strict=True):

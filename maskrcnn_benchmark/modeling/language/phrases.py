@@ -65,12 +65,14 @@ def fill_template(template: str, **names: str) -> str:
     >>> fill_template("a photo of a {subject} {predicate} something", subject="ear", predicate="attached_to")
     'a photo of an ear attached to something'
     """
-    words = {field: spell(name) for field, name in names.items()}
-
-    def noun_phrase(match: re.Match) -> str:
-        return with_article(words[match.group(2)]) if match.group(2) in words else match.group(0)
-
-    return re.sub(r"\b(an?) \{(subject|object)\}", noun_phrase, template).format(**words)
+    parts = []
+    for literal, field, _, _ in Formatter().parse(template):
+        word = "" if field is None else spell(names[field])
+        article = re.search(r"\b(an?) $", literal)
+        if article and field in ("subject", "object"):
+            literal, word = literal[: article.start()], with_article(word)
+        parts += [literal, word]
+    return "".join(parts)
 
 
 def level_phrases(

@@ -37,6 +37,13 @@ def test_class_names_are_spelt_as_words():
     assert fill_template("the {subject} {predicate} it", subject="ear", predicate="part_of") == "the ear part of it"
 
 
+def test_names_are_taken_as_they_are():
+    names = {"subject": "{brace}", "predicate": "100% \\1 of", "object": "a {subject} {{x}} $5 'bill'"}
+    phrase = fill_template("{{a}} {subject} {predicate} a {object}", **names)
+    assert phrase == "{a} {brace} 100% \\1 of an a {subject} {{x}} $5 'bill'"
+    assert fill_template("a {object}", object="{object}") == "a {object}"
+
+
 def test_phrases_stand_in_the_order_of_the_arrays():
     objects, predicates = ["ear", "cat"], ["on", "of", "in"]
     sp = level_phrases("sp", ["a {subject} {predicate} x", "{predicate} {subject}"], objects, predicates)
