@@ -1,12 +1,15 @@
+#!/usr/bin/env python3
 """Bring RelCLIP into an existing checkout of Scene-Graph-Benchmark.pytorch, or take it out again.
 
     python tools/install_into_sgb.py PATH_TO_SGB              # copy the plugin and its configurations, register it
     python tools/install_into_sgb.py PATH_TO_SGB --check      # only report; exit status 1 where something is to do
     python tools/install_into_sgb.py PATH_TO_SGB --uninstall
 
-Besides new files in `relation_head/relclip/`, `modeling/language/` and `configs/relclip/`, one line is added at the end
-of SGB's `roi_relation_predictors.py`. SGB's configurations cannot inherit from one another, so what a configuration has
-from its bases is written into it. Existing files that differ are left alone without --force.
+It runs in SGB's own environment: Python 3.7 or newer, and nothing but its standard library. Besides new files in
+`modeling/language/`, `relation_head/relclip/` and `configs/relclip/`, one line is added, at the end of SGB's
+`roi_relation_predictors.py`. SGB's configurations cannot inherit from one another, so what a configuration has from its
+bases is written into it. A fork of SGB that calls its predictors in another way, or lacks what the plugin needs, is
+refused with what was found. Existing files that differ are left alone without --force.
 """
 
 from __future__ import annotations
@@ -14,32 +17,43 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import os
 import shutil
+import sys
 from pathlib import Path
-
-from maskrcnn_benchmark.utils.cli import run
-from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RELATION_HEAD = Path("maskrcnn_benchmark/modeling/roi_heads/relation_head")
-LANGUAGE = Path("maskrcnn_benchmark/modeling/language")
-FOLDERS = {  # a folder's own before the folder that it is in
+PLUGIN = {  # a folder's own before the folder that it is in
     RELATION_HEAD / "relclip" / "controls": "*.py",
     RELATION_HEAD / "relclip": "*.py",
-    LANGUAGE: "*.py",
-    Path("configs/relclip"): "*.yaml",
+    Path("maskrcnn_benchmark/modeling/language"): "*.py",
 }
+FOLDERS = {**PLUGIN, Path("configs/relclip"): "*.yaml"}
 REGISTERS = RELATION_HEAD / "roi_relation_predictors.py"
+CALLS = RELATION_HEAD / "relation_head.py"
+DEFAULTS = Path("maskrcnn_benchmark/config/defaults.py")
 IMPORT = b"from . import relclip"
 LINE = IMPORT + b"  # noqa: E402,F401  RelCLIPPredictor (tools/install_into_sgb.py)"
 # What the plugin is built on; a folder without these is no SGB checkout, or an older one than it needs.
 NEEDED = [
-    Path("maskrcnn_benchmark/config/defaults.py"),
+    DEFAULTS,
     Path("maskrcnn_benchmark/data/build.py"),
     REGISTERS,
+    CALLS,
     *(RELATION_HEAD / f"model_{name}.py" for name in ("motifs", "vctree", "transformer", "vtranse")),
 ]
+# How SGB's relation head calls a predictor, and what it does with the results.
+ARGUMENTS = ["proposals", "rel_pair_idxs", "rel_labels", "rel_binarys", "roi_features", "union_features", "logger"]
+RESULTS = 3  # logits of objects, logits of relations, further losses
+KEY = "MODEL.ROI_RELATION_HEAD.PREDICTOR"
+OWN_KEYS = "MODEL.ROI_RELATION_HEAD.RELCLIP"  # the plugin adds these itself
+# What a configuration says in an SGB checkout, whatever it says here.
+IN_SGB = {"TEST": {"IMS_PER_BATCH": "1  # an image for each GPU: SGB's decoder of Motifs takes one at a time"}}
+
+
+class InputError(ValueError):
+    """One sentence for the user: what was found, what was expected, what to do."""
 
 
 def plugin_files() -> list[Path]:
@@ -63,6 +77,8 @@ def flat_config(path: Path) -> str:
     head = list(itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()))
     tree = {}
     _add_config(tree, path)
+    for group, values in IN_SGB.items():
+        tree.setdefault(group, {}).update({key: [f"{key}: {value}"] for key, value in values.items()})
 
     def written(node: dict, indent: str) -> list[str]:
         found = []
@@ -99,10 +115,10 @@ def _add_config(tree: dict, path: Path) -> None:
 
 
 def check_checkout(sgb: Path) -> None:
-    """Refuse a folder that is no SGB checkout.
+    """Refuse a folder that is no SGB checkout, or a fork that the plugin does not fit.
 
     Raises:
-        InputError: with the first file that it lacks.
+        InputError: with the first file that it lacks, or what is different there.
     """
     for path in NEEDED:
         if not (sgb / path).is_file():
@@ -113,6 +129,134 @@ def check_checkout(sgb: Path) -> None:
     init = sgb / RELATION_HEAD / "__init__.py"
     if init.is_file() and IMPORT in init.read_bytes():
         raise InputError(f"{sgb} is this project itself, which has RelCLIP already; give the folder of an SGB checkout")
+    for check in (check_call, check_key, check_config_keys, check_imports):
+        check(sgb)
+
+
+def parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise InputError(
+            f"{path} cannot be read as Python {sys.version_info[0]}.{sys.version_info[1]}: {error}"
+        ) from error
+
+
+def dotted(node: ast.AST) -> str:
+    """An expression such as `a.b.c` as text; `...` for other kinds."""
+    if isinstance(node, ast.Attribute):
+        return dotted(node.value) + "." + node.attr
+    return node.id if isinstance(node, ast.Name) else "..."
+
+
+def check_call(sgb: Path) -> None:
+    """Whether the relation head hands its predictor what SGB does, and takes the same from it."""
+    tree, fault = parse(sgb / CALLS), f"{sgb / CALLS} is a fork's that RelCLIP does not fit: "
+    results = {}  # of a call, the names that it is unpacked into
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            target = node.targets[0]
+            results[node.value] = [dotted(one) for one in getattr(target, "elts", [target])]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    predictions = [call for call in calls if dotted(call.func) == "self.predictor"]
+    if not predictions:
+        raise InputError(fault + "it does not call self.predictor")
+    for call in predictions:
+        arguments = [*map(dotted, call.args), *(keyword.arg or "**" for keyword in call.keywords)]
+        if arguments != ARGUMENTS:
+            raise InputError(
+                f"{fault}line {call.lineno} gives the predictor ({', '.join(arguments)}), "
+                f"SGB gives it ({', '.join(ARGUMENTS)})"
+            )
+        found = results.get(call, [])
+        if len(found) != RESULTS:
+            raise InputError(
+                f"{fault}line {call.lineno} takes {len(found)} results from the predictor ({', '.join(found)}), "
+                f"RelCLIPPredictor gives {RESULTS}"
+            )
+    if not any(dotted(call.func) == "self.loss_evaluator" for call in calls):
+        raise InputError(fault + "it never calls self.loss_evaluator, so nothing would train the predictor's logits")
+
+
+def check_key(sgb: Path) -> None:
+    """Whether the predictor is chosen by SGB's key."""
+    functions = [node for node in ast.walk(parse(sgb / REGISTERS)) if isinstance(node, ast.FunctionDef)]
+    makers = [node for node in functions if node.name == "make_roi_relation_predictor"]
+    read = {dotted(node) for maker in makers for node in ast.walk(maker) if isinstance(node, ast.Attribute)}
+    if not any(one.endswith("." + KEY) for one in read):
+        keys = sorted(one.split(".", 1)[1] for one in read if one.count(".") > 1 and one.split(".")[-1].isupper())
+        raise InputError(
+            f"{sgb / REGISTERS} is a fork's that RelCLIP does not fit: make_roi_relation_predictor does not choose by "
+            f"{KEY}, but by {', '.join(keys) or 'something else'}; another predictor would train"
+        )
+
+
+def check_config_keys(sgb: Path) -> None:
+    """Whether the checkout has the keys that the plugin's configurations set."""
+    known = set()
+    for node in ast.walk(parse(sgb / DEFAULTS)):
+        if isinstance(node, ast.Assign):
+            known.update(dotted(target).partition("_C.")[2] for target in node.targets)
+    known.discard("")
+    if not known:
+        return  # defaults that are made in another way: nothing to compare with
+
+    def keys(tree: dict, prefix: str) -> list:
+        groups = ((f"{prefix}{key}", value) for key, value in tree.items())
+        return [one for key, value in groups for one in (keys(value, key + ".") if isinstance(value, dict) else [key])]
+
+    needed = {KEY}
+    for path in plugin_files():
+        if path.suffix == ".yaml":
+            tree = {}
+            _add_config(tree, ROOT / path)
+            needed.update(keys(tree, ""))
+    missing = sorted(key for key in needed - known if not key.startswith(OWN_KEYS))
+    if missing:
+        raise InputError(
+            f"{sgb / DEFAULTS} is a fork's that RelCLIP does not fit: it has no {', '.join(missing[:5])}"
+            + (f" and {len(missing) - 5} more keys" if len(missing) > 5 else "")
+        )
+
+
+def check_imports(sgb: Path) -> None:
+    """Whether the checkout has the names that the plugin takes from it when it is imported."""
+    own = {path.with_suffix("").parts for path in plugin_files()} | {folder.parts for folder in PLUGIN}
+    for path in plugin_files():
+        if path.suffix != ".py":
+            continue
+        for node in parse(ROOT / path).body:
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            package = path.parent.parts[: len(path.parent.parts) - node.level + 1] if node.level else ()
+            module = (*package, *(node.module or "").split(".")) if node.module else package
+            if module[0] != "maskrcnn_benchmark" or module in own:
+                continue
+            for name in (alias.name for alias in node.names):
+                if (*module, name) not in own and not defines(sgb, module, name):
+                    raise InputError(
+                        f"{sgb} is a fork that RelCLIP does not fit: {'.'.join(module)} has no {name}, which "
+                        f"{path.name} takes from it"
+                    )
+
+
+def defines(sgb: Path, module: tuple, name: str) -> bool:
+    """Whether a module of the checkout has a name: a function, a class, a variable, an import or a module."""
+    folder = sgb.joinpath(*module)
+    if (folder / name).is_dir() or folder.joinpath(name + ".py").is_file():
+        return True
+    file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    if not file.is_file():
+        return False
+    for node in ast.walk(parse(file)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            return True
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if any((alias.asname or alias.name) in (name, "*") for alias in node.names):
+                return True
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name:
+            return True
+    return False
 
 
 def states(sgb: Path) -> dict[Path, str]:
@@ -148,8 +292,7 @@ def install(sgb: Path, force: bool) -> None:
     copied = [path for path, state in files.items() if state != "same"]
     for path in copied:
         (sgb / path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(sgb / path) as temporary:
-            Path(temporary).write_bytes(content(path))
+        write(sgb / path, content(path))
     registers = not is_registered(sgb)
     if registers:
         source = (sgb / REGISTERS).read_bytes()
@@ -159,7 +302,11 @@ def install(sgb: Path, force: bool) -> None:
     print(f"{len(copied)} files copied into {sgb}" if copied or registers else f"{sgb} has everything already")
     if registers:
         print(f"one line added to {REGISTERS}")
-    print("choose it with MODEL.ROI_RELATION_HEAD.PREDICTOR RelCLIPPredictor, or a file of configs/relclip")
+    print(f"choose it with {KEY} RelCLIPPredictor, or a file of configs/relclip")
+    print(
+        "only this project's own host has further keys, such as DATASETS.DATA_DIR, its other tools, and data sets of "
+        "one's own: SGB asserts that there are the 108,073 images of Visual Genome"
+    )
 
 
 def uninstall(sgb: Path, force: bool) -> None:
@@ -183,9 +330,16 @@ def uninstall(sgb: Path, force: bool) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as temporary:
-        Path(temporary).write_bytes(content)
-        shutil.copymode(path, temporary)
+    """Write a file that is either whole or as it was before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        if path.exists():
+            shutil.copymode(str(path), str(temporary))
+        os.replace(str(temporary), str(path))
+    finally:
+        if temporary.exists():
+            temporary.unlink()
 
 
 def check(sgb: Path) -> int:
@@ -217,4 +371,7 @@ def main() -> int | None:
 
 
 if __name__ == "__main__":
-    run(main)
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"error: {error}")

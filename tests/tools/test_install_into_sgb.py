@@ -25,8 +25,21 @@ def sgb(tmp_path):
     """A small stand-in for an SGB checkout."""
     folder = tmp_path / "Scene-Graph-Benchmark.pytorch"
     shutil.copytree(STANDIN, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PARITY / "sgb_config_defaults.json", folder / "maskrcnn_benchmark" / "config")
+    write_defaults(folder, json.loads((PARITY / "sgb_config_defaults.json").read_text()))
     return folder
+
+
+def write_defaults(folder, values):
+    """SGB's defaults as they were recorded, in the way in which it writes them."""
+
+    def lines(group, prefix):
+        for key, value in group.items():
+            yield f"{prefix}.{key} = {'CN()' if isinstance(value, dict) else repr(value)}"
+            if isinstance(value, dict):
+                yield from lines(value, f"{prefix}.{key}")
+
+    text = "\n".join(("from yacs.config import CfgNode as CN", "_C = CN()", *lines(values, "_C"))) + "\n"
+    (folder / "maskrcnn_benchmark" / "config" / "defaults.py").write_text(text)
 
 
 def run(*arguments, status=0, **kwargs):
@@ -74,7 +87,8 @@ def test_configurations_are_flat_and_say_the_same(sgb):
     for path in (sgb / "configs" / "relclip").glob("*.yaml"):
         text = path.read_text()
         assert "_BASE_" not in text and "# pixels of the shorter side" in text
-        assert load_config(str(path)) == load_config(str(ROOT / "configs" / "relclip" / path.name))
+        one_image = ["TEST.IMS_PER_BATCH", 1]  # SGB's decoder of Motifs takes one at a time
+        assert load_config(str(path)) == load_config(str(ROOT / "configs" / "relclip" / path.name), one_image)
 
 
 def test_a_second_run_changes_nothing(sgb):
@@ -139,6 +153,62 @@ def test_a_folder_that_is_no_checkout_gets_a_sentence(tmp_path):
         out = run(TOOL, folder, status=1)
         assert out.startswith(f"error: {folder} is no checkout of Scene-Graph-Benchmark.pytorch: there is no maskrcnn_")
         assert out.count("\n") == 1
+
+
+HEAD_FILE, PREDICTORS = HEAD / "relation_head.py", HEAD / "roi_relation_predictors.py"
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "message"),
+    [
+        (
+            HEAD_FILE,
+            "relation_logits, add_losses =",
+            "relation_logits, add_losses, add_data =",
+            r"takes 4 results from the predictor (refine_logits, relation_logits, add_losses, add_data), RelCLIPP",
+        ),
+        (
+            HEAD_FILE,
+            "union_features, logger\n",
+            "union_features, targets, logger\n",
+            "rel_labels, rel_binarys, roi_features, union_features, targets, logger), SGB gives it (proposals, rel_",
+        ),
+        (HEAD_FILE, "self.predictor(\n", "self.model(\n", "it does not call self.predictor"),
+        (HEAD_FILE, "= self.loss_evaluator(", "= evaluate(", "it never calls self.loss_evaluator"),
+        (
+            PREDICTORS,
+            "cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR",
+            "cfg.GLOBAL_SETTING.RELATION_PREDICTOR",
+            "does not choose by MODEL.ROI_RELATION_HEAD.PREDICTOR, but by GLOBAL_SETTING.RELATION_PREDICTOR",
+        ),
+        (
+            Path("maskrcnn_benchmark/config/defaults.py"),
+            "_C.MODEL.ROI_BOX_HEAD.NUM_CLASSES",
+            "_C.MODEL.ROI_BOX_HEAD.VG_NUM_CLASSES",
+            "it has no MODEL.ROI_BOX_HEAD.NUM_CLASSES",
+        ),
+        (HEAD / "model_motifs.py", "class LSTMContext", "class MotifContext", "model_motifs has no LSTMContext, which"),
+        (HEAD_FILE, "class", "klass", "relation_head.py cannot be read as Python 3"),
+    ],
+)
+def test_a_fork_that_the_plugin_does_not_fit_is_refused(sgb, file, before, after, message):
+    text = (sgb / file).read_text()
+    assert before in text
+    (sgb / file).write_text(text.replace(before, after))
+    found = snapshot(sgb)
+    for action in ([], ["--check"]):
+        out = run(TOOL, sgb, *action, status=1)
+        assert out.startswith("error: ") and message in out and out.count("\n") == 1
+    assert snapshot(sgb) == found
+
+
+def test_it_needs_nothing_but_the_standard_library(sgb):
+    """As SGB's own environment has it: no package of this project can be imported."""
+    assert "files copied" in run("-S", "-E", TOOL, sgb)
+    nodes = list(ast.walk(ast.parse(TOOL.read_text(), feature_version=(3, 7))))
+    imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names)
 
 
 def test_this_project_itself_is_refused():
