@@ -5,7 +5,8 @@
 
 Every ordered pair of different, overlapping boxes whose classes the knowledge base knows gets all its predicates, with
 the weights that the loader draws by. Validation and test images keep their labels. The result is an ordinary data set:
-with --link, DATASETS.DATA_DIR datasets-distant is all that training needs. docs/distant.md
+with --link, DATASETS.DATA_DIR datasets-distant is all that training needs. SGB has no such key, and ignores weights:
+there, write the h5 with --repeat-rows 20 over the path that its paths_catalog.py names. docs/distant.md
 """
 
 from __future__ import annotations
@@ -52,8 +53,17 @@ def main() -> None:
         default="counts",
         help="of a pair's candidates: shares of the knowledge base's counts, or all the same (default: counts)",
     )
+    parser.add_argument(
+        "--repeat-rows",
+        type=int,
+        metavar="N",
+        help="for SGB, which ignores weights: N rows for every pair, each candidate as often as its weight says; all "
+        "weights are 1",
+    )
     add_output(parser)
     args = parser.parse_args()
+    if args.repeat_rows is not None and args.repeat_rows < 1:
+        raise InputError(f"--repeat-rows is {args.repeat_rows}; it must be 1 or more")
 
     classes, predicates, _ = load_info(dictionary_of(args))
     base = read_knowledge_base(args.knowledge_base, classes, predicates, args.skip_unknown)
@@ -67,7 +77,8 @@ def main() -> None:
             f"none of the pairs of boxes in the {len(images)} training images of {args.h5} has classes that "
             f"{args.knowledge_base} knows: the result would be empty"
         )
-    write_labels(args.h5, args.output, images, labels, args.link)
+    written = labels.repeated(args.repeat_rows) if args.repeat_rows else labels
+    write_labels(args.h5, args.output, images, written, args.link)
     print(*count_lines(labels), *agreement(labels, read_labels(arrays, images)).lines(), sep="\n")
     print(f"written to {args.output}")
 

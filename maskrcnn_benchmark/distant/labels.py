@@ -64,6 +64,23 @@ class Labels:
         first = self.first_of_pair()
         return np.repeat(np.arange(len(first)), np.diff(np.append(first, len(self))))
 
+    def repeated(self, number: int) -> Labels:
+        """Labels that say by repetition what their weights say: `number` rows for every pair, all of weight 1.
+
+        Of a pair's rows each candidate gets the share that its weight has, rounded so that they are `number` together
+        (the largest remainders are rounded up, of equal ones the first). Pairs whose weights are all 0 are left out.
+        """
+        pair = self.pair_index()
+        sums = np.bincount(pair, self.weights)[pair] if len(self) else self.weights
+        shares = number * np.divide(self.weights, sums, out=np.zeros(len(self)), where=sums > 0)
+        whole = np.floor(shares + 1e-9)  # a share of one third of three rows is one row
+        lacking = np.rint(np.bincount(pair, shares - whole)) if len(self) else whole
+        order = np.lexsort((whole - shares, pair))
+        rank = np.arange(len(self)) - np.searchsorted(pair, pair[order])
+        whole[order[rank < lacking[pair[order]]]] += 1
+        rows = np.repeat(np.arange(len(self)), whole.astype(np.int64))
+        return self.take(rows, np.ones(len(rows)))
+
     def take(self, rows: np.ndarray | slice, weights: np.ndarray) -> Labels:
         """Some of the labels (a mask, or indices in order), with new weights for these."""
         return Labels(self.image[rows], self.pairs[rows], self.predicates[rows], weights)

@@ -235,3 +235,37 @@ def test_human_labels_must_be_of_the_same_boxes(write_h5):
     assert rows(read_human_labels(path, arrays, images)) == rows(read_labels(arrays, images))
     with pytest.raises(InputError, match=r"human\.h5 differs in boxes_1024"):
         read_human_labels(path, {**arrays, "boxes_1024": arrays["boxes_1024"] + 1}, images)
+
+
+def test_repeated_rows_are_drawn_by_sgb_as_weights_are_drawn_here(base):
+    """SGB takes one of a pair's rows at random and counts all of them; it knows no weights."""
+    arrays = make_arrays(0)
+    labels = label_images(arrays, training_images(arrays, 0), base, PairRule(overlap=False))
+    number = 40
+    repeated = labels.repeated(number)
+    assert (repeated.weights == 1).all() and len(repeated) == number * len(labels.first_of_pair())
+    generator = np.random.default_rng(0)
+    draws = 4000
+    for pair in np.unique(labels.pair_index())[:6]:
+        own, rows_of_pair = labels.pair_index() == pair, repeated.pair_index() == pair
+        np.testing.assert_array_equal(np.unique(repeated.pairs[rows_of_pair], axis=0), labels.pairs[own][:1])
+        drawn = generator.choice(repeated.predicates[rows_of_pair], draws)
+        for predicate, weight in zip(labels.predicates[own], labels.weights[own], strict=True):
+            share = np.mean(repeated.predicates[rows_of_pair] == predicate)
+            assert abs(share - weight) < 1 / number
+            assert abs(np.mean(drawn == predicate) - share) < 4 * np.sqrt(0.25 / draws)
+    # counted row by row, all pairs weigh alike, as they do with weights
+    counts = np.bincount(repeated.predicates, minlength=99) / number
+    np.testing.assert_allclose(counts, np.bincount(labels.predicates, labels.weights, 99), atol=len(labels) / number)
+
+
+def test_repeated_rows_are_rounded_to_their_number():
+    third, pair, other = 1 / 3, (1, 2), (2, 1)
+    labels = make_labels(
+        *((0, pair, predicate, third) for predicate in (5, 6, 7)), (0, other, 5, 0.0), (1, (4, 5), 6, 2.0)
+    )
+    assert labels.repeated(3).predicates.tolist() == [5, 6, 7, 6, 6, 6]
+    assert labels.repeated(3).pairs.tolist() == [[1, 2]] * 3 + [[4, 5]] * 3
+    assert labels.repeated(4).predicates.tolist() == [5, 5, 6, 7, 6, 6, 6, 6]  # of equal remainders the first
+    assert labels.repeated(1).predicates.tolist() == [5, 6]
+    assert len(labels.take(slice(0, 0), np.zeros(0)).repeated(3)) == 0

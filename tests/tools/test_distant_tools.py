@@ -63,6 +63,18 @@ def test_label_then_weigh_by_clip(run_here, base, tmp_path):
     assert status == 1 and "must name {subject} and {predicate} and {object}" in error
 
 
+def test_rows_are_repeated_for_sgb(run_here, base, tmp_path):
+    target, (status, _, error) = label(run_here, base, tmp_path, "--repeat-rows", 5)
+    assert status == 0, error
+    with h5py.File(target) as h5:
+        assert (h5["predicate_weights"][:] == 1).all()
+        first = h5["img_to_first_rel"][:][h5["split"][:] == 0].max()
+        pair = h5["relationships"][first]
+        assert (h5["relationships"][first : first + 5] == pair).all()
+    status, _, error = label(run_here, base, tmp_path, "--repeat-rows", 0)[1]
+    assert status == 1 and "--repeat-rows is 0; it must be 1 or more" in error
+
+
 def test_wrong_input_gets_one_sentence(run_here, base, tmp_path):
     empty = tmp_path / "empty.json"
     empty.write_text(json.dumps({"150_150": [1]}))
