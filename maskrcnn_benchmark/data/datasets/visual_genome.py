@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
 from .images import image_size, load_image
+from .sparse_statistics import CountTable, ShareTable, SparseCounts, is_large, log_shares
 from .vg_format import (
     BOX_SCALE,
     SPLIT_CODES,
@@ -206,21 +207,25 @@ class VGDataset(torch.utils.data.Dataset):
                 `get_VG_statistics`.
             pred_dist: float [O, O, R], log(share of each predicate among the pair's + 1e-3).
             obj_classes, rel_classes, att_classes: names, background first.
+
+        With so many classes that a table is larger than `DENSE_BYTES`, both are a `LateTable`.
         """
-        fg_matrix, bg_matrix = get_VG_statistics(
-            self.img_dir,
-            self.roidb_file,
-            self.dict_file,
-            self.image_file,
-            must_overlap=must_overlap,
-            num_val_im=self.num_val_im,
-            filter_non_overlap=must_overlap,
-        )
-        fg_matrix[:, :, 0] = bg_matrix + 1
-        pred_dist = np.log(fg_matrix / fg_matrix.sum(2, keepdims=True) + 1e-3)
+        shape = len(self.ind_to_classes), len(self.ind_to_classes), len(self.ind_to_predicates)
+        files = self.img_dir, self.roidb_file, self.dict_file, self.image_file
+        if is_large(shape):
+            graphs, _ = _counted_graphs(*files[1:3], self.num_val_im, must_overlap)
+            pairs = image_pairs(graphs.boxes, graphs.num_boxes, must_overlap)
+            shares = _drawn_shares(graphs)
+            counts = SparseCounts(graphs.triplets(), shares, (graphs.labels[chunk] for chunk in pairs), shape)
+            fg_matrix = CountTable(counts, torch.int64 if shares is None else torch.float64)
+            pred_dist = ShareTable(counts, torch.float32)
+        else:
+            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap)
+            found[:, :, 0] = background + 1
+            fg_matrix, pred_dist = torch.from_numpy(found), torch.from_numpy(log_shares(found)).float()
         return {
-            "fg_matrix": torch.from_numpy(fg_matrix),
-            "pred_dist": torch.from_numpy(pred_dist).float(),
+            "fg_matrix": fg_matrix,
+            "pred_dist": pred_dist,
             "obj_classes": self.ind_to_classes,
             "rel_classes": self.ind_to_predicates,
             "att_classes": self.ind_to_attributes,
@@ -272,13 +277,7 @@ def get_VG_statistics(
         h5 has `predicate_weights`, the predicates of a pair of boxes count as often as each of them is drawn, together
         once, float64.
     """
-    classes, predicates, _ = load_info(dict_file)
-    shape = (len(classes), len(classes), len(predicates))
-    graphs = read_graphs(
-        roidb_file, "train", -1, num_val_im, filter_empty_rels=True, filter_non_overlap=filter_non_overlap
-    )
-    _check_labels(roidb_file, dict_file, graphs.labels, shape[0], "object class")
-    _check_labels(roidb_file, dict_file, graphs.relations[:, 2], shape[2], "predicate")
+    graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
     triplets = np.ravel_multi_index(graphs.triplets().T, shape)
     fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
     bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
@@ -286,6 +285,15 @@ def get_VG_statistics(
         labels = graphs.labels[pairs]
         bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
     return fg.reshape(shape), bg.reshape(shape[:2])
+
+
+def _counted_graphs(roidb_file: str, dict_file: str, num_val_im: int, filter_non_overlap: bool) -> tuple:
+    """Boxes and relations of training, and how many classes, classes and predicates there are."""
+    classes, predicates, _ = load_info(dict_file)
+    graphs = read_graphs(roidb_file, "train", -1, num_val_im, True, filter_non_overlap)
+    _check_labels(roidb_file, dict_file, graphs.labels, len(classes), "object class")
+    _check_labels(roidb_file, dict_file, graphs.relations[:, 2], len(predicates), "predicate")
+    return graphs, (len(classes), len(classes), len(predicates))
 
 
 def _drawn_shares(graphs: Graphs) -> np.ndarray | None:
