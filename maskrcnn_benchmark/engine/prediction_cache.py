@@ -77,7 +77,12 @@ class PredictionCache:
 
 
 def prediction_key(cfg, model: torch.nn.Module, dataset, dataset_name: str) -> str:
-    """A digest of all that predictions depend on: weights, configuration, and the files of the data set."""
+    """A digest of all that predictions depend on: weights and buffers, configuration, and the files of the data set.
+
+    Buffers count also where they are in no checkpoint, such as the embeddings of phrases. A module whose predictions
+    depend on more than that, such as weights that are no module of its own, tells of it by a method
+    `prediction_inputs()`, which returns {name: tensor, or what json can hold}.
+    """
     relevant = {name: json.loads(json.dumps(cfg[name])) for name in ("MODEL", "INPUT", "DATALOADER", "TEST")}
     for name in _EVALUATION_ONLY:
         del relevant["TEST"]["RELATION"][name]
@@ -86,11 +91,24 @@ def prediction_key(cfg, model: torch.nn.Module, dataset, dataset_name: str) -> s
     for name in ("IMS_PER_BATCH", "SAVE_PROPOSALS", "ALLOW_LOAD_FROM_CACHE"):
         del relevant["TEST"][name]
     del relevant["DATALOADER"]["NUM_WORKERS"]
-    data = os.stat(dataset.roidb_file)
-    digest = hashlib.sha256(
-        json.dumps([relevant, cfg.DTYPE, dataset_name, len(dataset), data.st_size, data.st_mtime_ns]).encode()
-    )
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    files = [os.stat(path) for path in (dataset.roidb_file, dataset.dict_file, dataset.image_file)]
+    data = [[file.st_size, file.st_mtime_ns] for file in files]
+    digest = hashlib.sha256(json.dumps([relevant, cfg.DTYPE, dataset_name, len(dataset), data]).encode())
+    for name, value in _inputs(model):
+        digest.update(name.encode() + b"\0")
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        else:
+            digest.update(json.dumps(value, sort_keys=True, default=repr).encode())
     return digest.hexdigest()
+
+
+def _inputs(model: torch.nn.Module) -> Iterator[tuple[str, object]]:
+    """What a model's predictions depend on besides its configuration, by name."""
+    state = model.state_dict()
+    yield from state.items()
+    yield from ((name, buffer) for name, buffer in model.named_buffers() if name not in state)
+    for name, module in model.named_modules():
+        if hasattr(module, "prediction_inputs"):
+            yield from ((f"{name}: {key}", value) for key, value in module.prediction_inputs().items())
