@@ -77,8 +77,8 @@ ALL_HELP = (*PRIOR, *second_opinion(1.0))
 
 
 SHORT_IMAGES = {"test": 400}
-# The short demo: what fits into twelve minutes. SGDet works on detections, which takes longer, so it
-# trains for less, and starts early.
+# The short demo; README says how long it takes. SGDet works on detections, which takes longer, so it trains for less,
+# and starts early.
 SHORT = (
     Experiment("RelCLIP", "RelCLIPPredictor", options=ALL_HELP, variant="helped"),
     Experiment("Motifs", "MotifPredictor", bias=False),
