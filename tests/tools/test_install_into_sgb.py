@@ -187,7 +187,7 @@ HEAD_FILE, PREDICTORS = HEAD / "relation_head.py", HEAD / "roi_relation_predicto
             "_C.MODEL.ROI_BOX_HEAD.VG_NUM_CLASSES",
             "it has no MODEL.ROI_BOX_HEAD.NUM_CLASSES",
         ),
-        (HEAD / "model_motifs.py", "class LSTMContext", "class MotifContext", "model_motifs has no LSTMContext, which"),
+        (HEAD / "utils_motifs.py", "def to_onehot", "def one_hot", "utils_motifs has no to_onehot, which"),
         (HEAD_FILE, "class", "klass", "relation_head.py cannot be read as Python 3"),
     ],
 )
