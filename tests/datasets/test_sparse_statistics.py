@@ -10,6 +10,8 @@ from support import PARITY, open_vg, parity_config, vg_dataset
 from maskrcnn_benchmark.data.datasets import sparse_statistics, visual_genome
 from maskrcnn_benchmark.data.datasets.sparse_statistics import LateTable
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.phrase_prior import PhrasePrior
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import dictionary
 from maskrcnn_benchmark.utils.errors import InputError
 
 
@@ -40,6 +42,7 @@ def test_the_tables_are_the_same_to_the_last_bit(both):
         assert torch.equal(table.dense(), dense[name])
         np.testing.assert_array_equal(np.asarray(table), dense[name].numpy())
         assert torch.equal(torch.as_tensor(table)[3], dense[name][3])
+    assert torch.equal((sparse["fg_matrix"] > 0).dense(), dense["fg_matrix"] > 0)
     assert sparse["obj_classes"] == dense["obj_classes"]
 
 
@@ -52,6 +55,9 @@ def test_sums_over_classes_need_no_table(both, monkeypatch):
             found = before(torch.as_tensor(sparse["fg_matrix"])).sum(dim=gone)
             assert type(found) is torch.Tensor and found.dtype == expected.dtype
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-9)
+    for axis in (0, 1):
+        occurs = (torch.as_tensor(sparse["fg_matrix"]) > 0).any(dim=axis)
+        assert torch.equal(occurs, (dense["fg_matrix"] > 0).any(dim=axis))
 
 
 def test_a_bias_is_made_from_it(both, caplog):
@@ -61,6 +67,16 @@ def test_a_bias_is_made_from_it(both, caplog):
     assert torch.equal(*(bias.obj_baseline.weight for bias in biases))
     (record,) = caplog.records
     assert "151 x 151 x 51 classes, classes and predicates takes 4.436 MiB of memory" in record.getMessage()
+
+
+def test_relclip_needs_none_for_its_dictionaries_and_its_prior_without_leave_out(both, monkeypatch):
+    dense, sparse = (statistics["fg_matrix"] for statistics in both)
+    expected = [dictionary(level, dense) for level in ("sp", "po")], PhrasePrior(dense).state_dict()
+    monkeypatch.setattr(LateTable, "dense", lambda self: pytest.fail("a dense table was made"))
+    for level, phrases in zip(("sp", "po"), expected[0], strict=True):
+        assert torch.equal(dictionary(level, sparse), phrases)
+    for name, values in PhrasePrior(sparse).state_dict().items():
+        torch.testing.assert_close(values, expected[1][name])
 
 
 def test_a_table_larger_than_the_memory_gets_a_sentence(both, monkeypatch):

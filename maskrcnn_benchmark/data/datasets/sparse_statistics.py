@@ -139,6 +139,21 @@ class CountTable(LateTable):
             gone = tuple(sorted(axis % 3 for axis in args[1]))
             if gone in ((0,), (1,), (0, 1)):
                 return torch.from_numpy(table.counts.total(gone)).to(kwargs.get("dtype") or table.dtype)
+        if function is aten.gt.Scalar and args[1] == 0:
+            return OccurrenceTable(table.counts, torch.bool)
+        return None
+
+
+class OccurrenceTable(LateTable):
+    """Whether anything was counted, `fg_matrix > 0`."""
+
+    def _row(self, subject: int) -> np.ndarray:
+        return self.counts.row(subject) > 0
+
+    @classmethod
+    def _short_way(cls, function, args, kwargs) -> Tensor | None:
+        if function is torch.ops.aten.any.dim and args[1] in (0, 1) and len(args) == 2 and not kwargs:
+            return torch.from_numpy(args[0].counts.total((args[1],)) > 0)
         return None
 
 

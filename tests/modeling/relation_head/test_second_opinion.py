@@ -119,6 +119,15 @@ def test_it_is_no_part_of_a_checkpoint(config, statistics):
     assert set(heads[0].state_dict()) == set(heads[1].state_dict())
 
 
+def test_a_key_of_predictions_holds_the_tower_and_the_phrases(config, statistics):
+    look = opinion(config, statistics)
+    inputs = PostProcessor(second_opinion=look).prediction_inputs()
+    tensors = [value for value in inputs.values() if isinstance(value, torch.Tensor)]
+    wanted = [*look.encoder.tower.state_dict().values(), *look.tables.values()]
+    assert len(wanted) > 3 and all(any(found is one or torch.equal(found, one) for found in tensors) for one in wanted)
+    assert inputs["scale"] == look.encoder.scale and PostProcessor().prediction_inputs() == {}
+
+
 def test_a_start_does_not_depend_on_what_was_loaded_before_it(config, statistics, tmp_path):
     """Neither on the image tower nor on whether the phrases were in the cache."""
     states = []

@@ -29,6 +29,10 @@ class PostProcessor(nn.Module):
         self.later_nms_pred_thres = later_nms_pred_thres
         self.second_opinion = second_opinion
 
+    def prediction_inputs(self) -> dict[str, object]:
+        """What a prediction depends on besides weights and configuration; see `engine.prediction_cache`."""
+        return {} if self.second_opinion is None else self.second_opinion.prediction_inputs()
+
     def forward(
         self,
         x: tuple[Sequence[Tensor], Sequence[Tensor]],

@@ -75,19 +75,19 @@ class PhrasePrior(nn.Module):
         def log_share(seen: Tensor) -> Tensor:
             return ((seen + strength * overall) / (seen.sum(dim=-1, keepdim=True) + strength)).log()
 
-        tables, left_out = [], torch.zeros_like(counts)
+        tables, left_out = [], torch.zeros_like(counts) if leave_out else None
         for k in (0, 1):
             by_class = counts.sum(dim=1 - k)  # [C, R]
             if similarity is not None:
                 by_class = similarity[k].double() @ by_class
             share = log_share(by_class)
             tables.append((share - overall.log() / 2).float())
-            if leave_out:
+            if left_out is not None:
                 others = (by_class.unsqueeze(1 - k) - counts).clamp(min=0)  # never below zero by rounding
                 left_out += log_share(others) - share.unsqueeze(1 - k)
         self.subject = nn.Embedding.from_pretrained(tables[0], freeze=False)
         self.object = nn.Embedding.from_pretrained(tables[1], freeze=False)
-        self.register_buffer("left_out", left_out.float() if leave_out else None, persistent=False)
+        self.register_buffer("left_out", None if left_out is None else left_out.float(), persistent=False)
 
     def index_with_labels(self, labels: Tensor) -> Tensor:
         """Logits [m, R] of pairs with these (subject, object) classes, int64 [m, 2]."""

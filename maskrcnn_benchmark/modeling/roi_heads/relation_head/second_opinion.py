@@ -54,6 +54,13 @@ class SecondOpinion:
         self.bgr = config_input.TO_BGR255
         self.weight, self.max_pairs, self.rule = weight, max_pairs, rule
 
+    def prediction_inputs(self) -> dict[str, object]:
+        """What a prediction depends on besides the configuration; see `engine.prediction_cache`."""
+        encoder = self.encoder
+        phrases = {f"phrases {level}": table for level, table in self.tables.items()}
+        tower = {f"tower {name}": value for name, value in encoder.tower.state_dict().items()}
+        return phrases | tower | {"scale": encoder.scale, "colours": [encoder.mean, encoder.std]}
+
     @torch.no_grad()
     def __call__(
         self,
