@@ -214,6 +214,10 @@ def test_custom_images_are_those_of_a_folder_or_of_a_list(tmp_path):
     assert image.size == (10, 40) and target.tolist() == [-1] and index == 0
     (tmp_path / "list.json").write_text(json.dumps([str(folder / "b.png")]))
     assert len(vg_dataset("test", custom_eval=True, custom_path=str(tmp_path / "list.json"))) == 1
+    for wrong in ({"a.png": 1}, [5], "a.png"):
+        (tmp_path / "list.json").write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=r"list\.json must hold a list of paths of images"):
+            vg_dataset("test", custom_eval=True, custom_path=str(tmp_path / "list.json"))
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match="CUSTUM_PATH"):
             vg_dataset("test", custom_eval=True, custom_path=str(path))

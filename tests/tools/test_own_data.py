@@ -62,6 +62,78 @@ def test_from_json_to_pictures(run_here, tmp_path):
     assert status == 0 and "6 images (5 train, 1 test)" in out, error
 
 
+def test_what_was_left_out_is_told_and_a_file_that_gave_nothing_is_an_error(run_here, tmp_path):
+    """Keys of RelTR's rel.json that are the id of no image, some of them and all."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    annotations = [{"id": i, "image_id": 7, "category_id": 1, "bbox": [i, 2, 9, 9]} for i in (1, 2)]
+    images = [{"id": 7, "file_name": "a.jpg", "width": 40, "height": 30}]
+    content = {"images": images, "categories": [{"id": 1, "name": "man"}], "annotations": annotations}
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    build = ("build_dataset", "coco", "--train", tmp_path / "train.json", "--images", tmp_path)
+    build += ("--relations", tmp_path / "rel.json", "--output")
+    for relations, expected in (({"7": [[0, 1, 0]], "8": [[0, 1, 0]]}, 0), ({"007": [[0, 1, 0]]}, 1), ({}, 1)):
+        (tmp_path / "rel.json").write_text(json.dumps({"train": relations, "rel_categories": ["near"]}))
+        output = tmp_path / f"out{len(relations)}"
+        status, out, error = run_here(*build, output)
+        assert status == expected and (output / "vg").exists() == (expected == 0)
+        assert [*map(int, out.splitlines()[4].split()[1:])] == [
+            len(relations),
+            1 - expected,
+            len(relations) + expected - 1,
+        ]
+        if expected:
+            assert "train.json contributed no relations: " in error and "no data set was written" in error
+        if relations:
+            assert "is the id of no image: 1, the first: '" in out
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "content", "options"),
+    [
+        (
+            "psg",
+            "psg.json",
+            json.dumps(
+                {
+                    "thing_classes": ["man"],
+                    "stuff_classes": ["grass"],
+                    "predicate_classes": ["on"],
+                    "data": [
+                        {
+                            "file_name": "a.jpg",
+                            "image_id": "1",
+                            "width": 40,
+                            "height": 30,
+                            "annotations": [{"bbox": [1, 1, 9, 9], "category_id": i} for i in (0, 1)],
+                            "relations": [[0, 1, 0]],
+                        }
+                    ],
+                }
+            ),
+            (),
+        ),
+        (
+            "openimages",
+            "vrd.csv",
+            "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel\n"
+            "a,/m/1,/m/2,0.1,0.5,0.1,0.5,0.2,0.6,0.2,0.6,on\n",
+            ("--classes", "names.csv"),
+        ),
+    ],
+)
+def test_other_formats_become_data_sets(run_here, tmp_path, monkeypatch, form, name, content, options):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    (tmp_path / name).write_text(content)
+    (tmp_path / "names.csv").write_text("/m/1,man\n/m/2,grass\n")
+    build = ("build_dataset", form, "--train", name, "--test", name, "--images", ".", "--output", "out")
+    status, out, error = run_here(*build, *options)
+    assert status == 0, error
+    assert "2 images (1 train, 1 test), 4 objects, 2 relations" in out
+    status, out, error = run_here("validate_dataset", "--data-dir", "out", "--num-val-im", 0)
+    assert status == 0 and "no faults" in out, error
+
+
 def test_results_of_a_test_set_are_drawn(run_here, tmp_path):
     config = write_config(tmp_path, SOLVER__MAX_ITER=1)
     assert run_here("relation_train_net", "--config-file", config, "--skip-test")[0] == 0

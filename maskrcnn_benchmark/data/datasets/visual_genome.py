@@ -152,7 +152,9 @@ class VGDataset(torch.utils.data.Dataset):
             files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
             files = [name for name in files if os.path.splitext(name)[1].lower() in Image.registered_extensions()]
         elif os.path.isfile(path):
-            files = [str(name) for name in read_json(path)]
+            files = read_json(path)
+            if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+                raise InputError(f"TEST.CUSTUM_PATH {path} must hold a list of paths of images")
         else:
             raise InputError(f"TEST.CUSTUM_PATH {path} is neither a folder nor a json list of images")
         if not files:
