@@ -17,6 +17,7 @@ from pathlib import Path
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.engine.scene_predictor import ScenePredictor, best_of, list_images, load_predictor, write_graphs
 from maskrcnn_benchmark.utils.cli import run
+from maskrcnn_benchmark.utils.files import flat_names
 from maskrcnn_benchmark.utils.logger import setup_logger
 from maskrcnn_benchmark.utils.visualization import graph_figure, image_figure, of_scene_graph, save_figure
 
@@ -56,6 +57,7 @@ def _graphs(
 ) -> Iterator[tuple[str, dict]]:
     """Names and graphs of the images that can be read; draws them, and adds the names of the others to `broken`."""
     names, files = list(images), list(images.values())
+    stems = flat_names(names)
     for place, graph in predictor.graphs(files):
         if isinstance(graph, str):
             print(f"error: {graph}; skipped", file=sys.stderr)
@@ -63,7 +65,7 @@ def _graphs(
             continue
         graph = best_of(graph, args.top_k, args.min_score)
         if args.draw:
-            pictures, stem = Path(args.output) / "pictures", names[place].strip("/").replace("/", "_")
+            pictures, stem = Path(args.output) / "pictures", stems[place]
             drawn = of_scene_graph(graph, args.draw)
             image = load_image(files[place], upright=True)
             save_figure(image_figure(image, *drawn), pictures / f"{stem}.image.png")

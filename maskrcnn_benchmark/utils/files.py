@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .errors import InputError
@@ -59,6 +60,23 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _flush_folder(path.parent)
+
+
+def flat_names(paths: Sequence[str]) -> list[str]:
+    """A file name for each of some different paths, no two alike: slashes become underscores, and a number follows
+    where that would make two of them the same (also on disks that do not tell capitals from small letters).
+
+    >>> flat_names(["a/b.jpg", "a_b.jpg", "/c.jpg"])
+    ['a_b.jpg', 'a_b.jpg.2', 'c.jpg']
+    """
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        plain = path.strip("/").replace("/", "_")
+        numbered = (plain if number == 1 else f"{plain}.{number}" for number in itertools.count(1))
+        names.append(next(name for name in numbered if name.lower() not in taken))
+        taken.add(names[-1].lower())
+    return names
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write, flat_names
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -52,3 +52,11 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+def test_flat_names_are_different_however_paths_are_told_apart():
+    paths = ["v1/1.png", "v1_1.png", "V1_1.png", "/v2/1.png", "v2/1.png", "1.png", "v1_1.png.2"]
+    names = flat_names(paths)
+    assert len({name.lower() for name in names}) == len(paths) and not any("/" in name for name in names)
+    assert names[0] == "v1_1.png" and names[3] == "v2_1.png" and names[5] == "1.png"
+    assert flat_names([]) == []
