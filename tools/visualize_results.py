@@ -16,6 +16,7 @@ import numpy as np
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.build import build_dataset
+from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import MAX_RANK
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.evaluate import load_trained_model
@@ -46,7 +47,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     logger = setup_logger("maskrcnn_benchmark", "", 0)
-    cfg = load_config(args.config_file, ["TEST.RELATION.FIRST_TRIPLETS", args.top_k, *args.opts])
+    cfg = load_config(args.config_file, ["TEST.RELATION.FIRST_TRIPLETS", max(args.top_k, MAX_RANK), *args.opts])
     relation_recipe(cfg)  # tells a detector's configuration apart
     names = cfg.DATASETS[args.split.upper()]
     dataset = build_dataset(
