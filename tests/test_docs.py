@@ -30,11 +30,14 @@ OTHER_WORDS = {
     "VG_100K",
     "GQA_200",
 }
+# Ends of names of files, which look like names in modules.
+SUFFIXES = (
+    "csv", "h5", "html", "json", "jsonl", "log", "md", "npz", "png", "pt", "pth", "py", "pytorch", "txt", "yaml", "yml",
+    "zip",
+)  # fmt: skip
 # Records of measurements: they name keys and sections as they were then.
 RECORDS = ("experiments.md", "results.md")
 CODE_FOLDERS = ("maskrcnn_benchmark", "tools", "demo", "benchmarks", "tests")
-# Folders and files that a command of the docs makes, or that the reader brings.
-MADE = ("output/", "datasets", "path/", "photos", "checkpoints/", "my_", "/path/")
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
@@ -234,6 +237,33 @@ def test_every_file_of_this_project_that_is_named_exists(page):
         if not re.fullmatch(r"(configs|tools|tests|docs|benchmarks|demo|maskrcnn_benchmark)/[\w./*-]+", path):
             continue
         assert path.rstrip("/") and list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
+
+
+@functools.cache
+def names_of_modules() -> dict[str, set[str]]:
+    """What is defined in the modules of a name, and in their classes: functions, classes and variables."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "maskrcnn_benchmark").rglob("*.py"):
+        names = found.setdefault(path.stem, set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names.add(node.name)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                names |= {alias.asname or alias.name for alias in node.names}
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+    return found
+
+
+def test_names_in_modules_that_are_named_exist(page):
+    if page.name in RECORDS:
+        return
+    for word in words_of(page):
+        if match := re.fullmatch(r"(?:\w+\.)*(\w+)\.(\w+)(?:\(.*\))?", word):
+            module, name = match.groups()
+            if module in names_of_modules() and name not in SUFFIXES:
+                known = names_of_modules()[module] | set(names_of_modules())
+                assert name in known, f"{page.name} names {word}, but {module}.py has no {name}"
 
 
 def anchors(page: Path) -> set[str]:
