@@ -142,12 +142,12 @@ def feature_maps(count: int, channels: int = CHANNELS, size: tuple[int, int] = S
     return [torch.randn(count, channels, height // s, width // s, generator=g) for s in STRIDES]
 
 
-def like_a_trained_model(best: float = 0.95, decay: float = 0.04, background: float = 6.0) -> Callable:
+def like_a_trained_model(best: float = 0.95, decay: float = 0.04, background: float = 7.0) -> Callable:
     """A hook for a predictor with random weights, which hardly tells anything apart, that spreads its scores.
 
-    The k-th object of an image scores best * exp(-decay k) for its likeliest class. Logits of predicates have a
-    standard deviation of 2, and that of the background is `background`: at 6 it is as likely as all predicates
-    together, and the best predicate of a pair has a probability of some 0.1.
+    The k-th object of an image scores best * exp(-decay k) for its likeliest class. Logits of predicates are brought to
+    a standard deviation of about 2, and that of the background is `background`: at 7 the best predicate of a pair
+    has a probability of some 0.1, much the same for all pairs, which is the hardest case for leaving pairs out.
     """
 
     def hook(_, arguments, output):
@@ -159,12 +159,13 @@ def like_a_trained_model(best: float = 0.95, decay: float = 0.04, background: fl
             winner = logits[:, 1:].argmax(dim=1, keepdim=True) + 1
             height = (score * (logits.shape[1] - 1) / (1 - score)).log()[:, None]  # against zeros
             spread.append(torch.zeros_like(logits, dtype=torch.float32).scatter(1, winner, height))
-        relations = [logits.float() for logits in relations]
-        relations = [
-            2 * (logits - logits.mean(dim=1, keepdim=True)) / logits.std(dim=1, keepdim=True) for logits in relations
-        ]
-        relations = [torch.cat((0 * logits[:, :1] + background, logits[:, 1:]), dim=1) for logits in relations]
-        return spread, relations, losses
+        scaled = []
+        for logits in relations:
+            logits = logits[:, 1:].float()
+            logits = (logits - logits.mean(dim=1, keepdim=True)) / logits.std(dim=1, keepdim=True)
+            logits = 5 * (logits / 2.5).tanh()
+            scaled.append(torch.cat((torch.full_like(logits[:, :1], background), logits), dim=1))
+        return spread, scaled, losses
 
     return hook
 
