@@ -162,7 +162,7 @@ class Check:
             losses = head.train()(maps, proposals, targets)[2]
             sum(losses.values()).backward()
             norm = torch.stack([p.grad.norm() for p in head.parameters() if p.grad is not None]).norm()
-            steps.append([*map(float, losses.values()), float(norm)])
+            steps.append([*(float(loss.detach()) for loss in losses.values()), float(norm.detach())])
         row = difference(*found)
         if task == "predcls":  # elsewhere a tree draws names, other ones on each device
             row["worst_of_training"] = max(abs(a - b) / max(abs(a), 1.0) for a, b in zip(*steps, strict=True))
