@@ -20,8 +20,8 @@ from .inference import score_triplets
 # Pairs of one call: as many as their features (some 0.4 MB each in the making) may take memory, and of one image, as
 # many as are looked at before it is asked whether that was enough. A call also repeats the context of the objects, and
 # on a GPU takes much the same time for few pairs as for thousands.
-CALL_PAIRS = {"cpu": 2048, "cuda": 8192}
-LOOK_PAIRS = {"cpu": 512, "cuda": 2048}
+CALL_PAIRS = {"cpu": 2048, "cuda": 16384}
+LOOK_PAIRS = {"cpu": 512, "cuda": 4096}
 
 Scorer = Callable[[list[int], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
