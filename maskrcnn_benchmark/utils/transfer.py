@@ -26,7 +26,7 @@ def parts_to_device(parts: Sequence[Tensor], device: torch.device | str) -> list
 def to_host(tensors: Sequence[Tensor]) -> list[Tensor]:
     """All tensors on the host, waiting for the device once; those that are there are passed on as they are."""
     with torch.profiler.record_function(WAIT):
-        copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+        copies = [tensor.to("cpu", non_blocking=tensor.is_cuda) for tensor in tensors]
         for device in {tensor.device for tensor in tensors if tensor.device.type == "cuda"}:
             torch.cuda.current_stream(device).synchronize()
     return copies
