@@ -40,8 +40,9 @@ def first_triplets(cfg) -> int:
 def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=None) -> tuple[list, list, list]:
     """Logits of the objects and pairs of a batch, in pieces that bound the memory; outside of training.
 
-    A predictor whose pairs influence each other (`pairs_interact`) gets all pairs at once. Others are asked again and
-    again, in SGDet only until the first `head.first_triplets` triplets of each image are certain.
+    A predictor whose pairs influence each other (`pairs_interact`, also taken for granted where it does not say) gets
+    all pairs at once. Others are asked again and again, in SGDet only until the first `head.first_triplets` triplets of
+    each image are certain.
 
     Args:
         head: the relation head.
@@ -72,7 +73,7 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
         return head.logits(boxes, chunk, vectors, union_features, logger)
 
     given = [rel_pair_idxs[i] for i in filled]
-    if filled and getattr(head.predictor, "pairs_interact", False):
+    if filled and getattr(head.predictor, "pairs_interact", True):
         union_features = _union_features(head, features, proposals, rel_pair_idxs, call_pairs)
         found = ScoredPairs(*score(list(range(len(filled))), given, union_features), given)
     elif filled:
