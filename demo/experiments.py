@@ -106,7 +106,7 @@ def world_steps(
     texts: Iterable[str] = ("pretrained",),
     clip_options: tuple = (),
 ) -> list[Step]:
-    """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighed by CLIP.
+    """What all relation models of a seed build on: data, detector, small CLIPs, distant labels weighted by CLIP.
 
     Args:
         images: how many a split has, where not the default.
@@ -159,7 +159,7 @@ def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "t
     """Train one relation model, and test it on a split; or test one that is there.
 
     Baselines get what is not RelCLIP's own: word embeddings from the same text tower, and under distant supervision the
-    candidates that CLIP has weighed.
+    candidates that CLIP has weighted.
     """
     folder = root / experiment.name
     gt_box, gt_label = TASKS[experiment.task]

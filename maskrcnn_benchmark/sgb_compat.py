@@ -78,7 +78,7 @@ class Label_Smoothing_Regression(nn.Module):
 
 
 class FocalLoss(nn.Module):
-    """Focal loss of class logits (Lin et al., ICCV 2017, eq. 5); `alpha` weighs foreground, 1 - `alpha` background."""
+    """Focal loss of class logits (Lin et al., ICCV 2017, eq. 5); `alpha` weights foreground, 1 - `alpha` background."""
 
     def __init__(self, gamma: float = 0, alpha: float | None = None, size_average: bool = True):
         super().__init__()

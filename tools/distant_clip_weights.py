@@ -1,4 +1,4 @@
-"""Weigh the candidates of distant labels by CLIP: its image tower on each pair's crop against the candidates' phrases.
+"""Weight the candidates of distant labels by CLIP: its image tower on each pair's crop against the candidates' phrases.
 
     python tools/distant_clip_weights.py --h5 datasets-distant/vg/VG-SGG-with-attri.h5 \
         --output datasets-clip/vg/VG-SGG-with-attri.h5 --link --human datasets/vg/VG-SGG-with-attri.h5
@@ -69,7 +69,7 @@ def main() -> None:
     images = training_images(arrays, args.num_val_im)
     labels = read_labels(arrays, images)
     if not len(labels):
-        raise InputError(f"{args.h5} has no label of a training image to weigh")
+        raise InputError(f"{args.h5} has no label of a training image to weight")
     human = None if args.human is None else read_human_labels(args.human, arrays, images)
     folder = beside(args, args.images, "--images", "VG_100K", "images")
     filenames, info = load_image_filenames(
@@ -85,9 +85,9 @@ def main() -> None:
         **clip_options(args),
     )
     expectation = expectation_of(args)
-    weighed = expectation.apply(labels, scorer.logits(labels, arrays, filenames, sizes, classes, predicates))
-    write_labels(args.h5, args.output, images, weighed, args.link)
-    for name, these in (("before", labels), ("after", weighed)):
+    weighted = expectation.apply(labels, scorer.logits(labels, arrays, filenames, sizes, classes, predicates))
+    write_labels(args.h5, args.output, images, weighted, args.link)
+    for name, these in (("before", labels), ("after", weighted)):
         print(f"{name}:", *count_lines(these), *(agreement(these, human).lines() if human else []), sep="\n  ")
     print(f"written to {args.output}")
 

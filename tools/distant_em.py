@@ -1,4 +1,4 @@
-"""Train on distant labels, weigh them by the trained model, train again: expectation maximisation in rounds.
+"""Train on distant labels, weight them by the trained model, train again: expectation maximisation in rounds.
 
     python tools/distant_em.py --config-file configs/baselines/motifs_predcls_distant.yaml --rounds 2 \
         --human datasets/vg/VG-SGG-with-attri.h5 DATASETS.DATA_DIR datasets-distant OUTPUT_DIR output/em
@@ -24,7 +24,7 @@ from maskrcnn_benchmark.utils import cli
 
 
 def main() -> None:
-    parser = tool_parser("Train on distant labels, weigh them by the trained model, train again.")
+    parser = tool_parser("Train on distant labels, weight them by the trained model, train again.")
     parser.add_argument(
         "--rounds", type=int, default=2, help="E-steps by a trained model, each followed by a training (default: 2)"
     )

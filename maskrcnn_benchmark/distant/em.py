@@ -1,4 +1,4 @@
-"""Expectation maximisation of distant labels: a model trained on them weighs them anew, and another is trained on that.
+"""Expectation maximisation of distant labels: a model trained on them weights them anew, and another is trained on that.
 
 OUTPUT_DIR/
   em_settings.json          what decides the result; a run with other settings is refused
@@ -68,7 +68,7 @@ class EMSettings:
 class ExpectationMaximisation:
     """The rounds of one run; every process of a distributed job makes one.
 
-    Each E-step weighs the candidates of the data set that DATASETS.TRAIN names, all of them again: what a round dropped
+    Each E-step weights the candidates of the data set that DATASETS.TRAIN names, all of them again: what a round dropped
     may come back. The weights after the first E-step are the prior of the later ones.
 
     Args:
@@ -76,7 +76,7 @@ class ExpectationMaximisation:
         human: the h5 with human labels; they are only compared with.
 
     Raises:
-        InputError: a data set without labels to weigh, or a folder that holds a run with other settings.
+        InputError: a data set without labels to weight, or a folder that holds a run with other settings.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ExpectationMaximisation:
         if settings.rounds < 0:
             raise InputError(f"--rounds is {settings.rounds}; it must be 0 or more")
         if len(cfg.DATASETS.TRAIN) != 1:
-            raise InputError(f"DATASETS.TRAIN must name the one data set to weigh, found {cfg.DATASETS.TRAIN}")
+            raise InputError(f"DATASETS.TRAIN must name the one data set to weight, found {cfg.DATASETS.TRAIN}")
         relation_recipe(cfg)  # tells a detector's configuration apart
         settings.expectation.check()
         self.files = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)["args"]
@@ -105,7 +105,7 @@ class ExpectationMaximisation:
         self.images = training_images(self.arrays, cfg.DATASETS.NUM_VAL_IM)
         self.candidates = read_labels(self.arrays, self.images)
         if not len(self.candidates):
-            raise InputError(f"{self.source} has no label of a training image to weigh")
+            raise InputError(f"{self.source} has no label of a training image to weight")
         self.human = None if human is None else read_human_labels(human, self.arrays, self.images)
         self.output = Path(cfg.OUTPUT_DIR)
 

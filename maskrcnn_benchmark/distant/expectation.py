@@ -13,13 +13,13 @@ from .labels import Labels
 
 @dataclass(frozen=True)
 class Expectation:
-    """Weighs the candidates of a pair: q ~ exp(score / temperature) * weight ^ prior, over the pair's candidates alone.
+    """Weights the candidates of a pair: q ~ exp(score / temperature) * weight ^ prior, over the pair's candidates alone.
 
     Attributes:
         temperature: of the scores; below 1 the likeliest candidate takes more, towards endless all take the same.
         prior: exponent of the weights that the candidates have: 1 is Bayes' rule, with 0 they do not count, except
             that none stays none.
-        threshold: candidates with a smaller q are dropped and the others weighed anew; the likeliest one of a pair
+        threshold: candidates with a smaller q are dropped and the others weighted anew; the likeliest one of a pair
             stays in any case.
     """
 

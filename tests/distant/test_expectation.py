@@ -67,12 +67,12 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_the_loader_draws_with_the_posterior():
-    weighed = Expectation().apply(LABELS, SCORES)
-    of_image = weighed.image == 2
-    relations = np.column_stack((weighed.pairs, weighed.predicates))[of_image]
+    weighted = Expectation().apply(LABELS, SCORES)
+    of_image = weighted.image == 2
+    relations = np.column_stack((weighted.pairs, weighted.predicates))[of_image]
     np.random.seed(0)
-    drawn = [draw_predicates(relations, weighed.weights[of_image])[0, 2] for _ in range(4000)]
-    for (_, _, predicate), weight in zip(relations, weighed.weights[of_image], strict=True):
+    drawn = [draw_predicates(relations, weighted.weights[of_image])[0, 2] for _ in range(4000)]
+    for (_, _, predicate), weight in zip(relations, weighted.weights[of_image], strict=True):
         assert np.mean(np.array(drawn) == predicate) == pytest.approx(weight, abs=0.03)
 
 

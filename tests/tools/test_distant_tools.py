@@ -48,13 +48,13 @@ def test_label_then_weigh_by_clip(run_here, base, tmp_path):
     model = pytest.importorskip("clip.model")
     torch.manual_seed(0)
     torch.save(model.CLIP(16, 32, 1, 64, 16, 24, 49408, 64, 1, 1).state_dict(), tmp_path / "clip.pt")
-    weighed = tmp_path / "weighed.h5"
-    options = ["--h5", target, "--num-val-im", 10, "--output", weighed, "--human", H5, "--device", "cpu"]
+    weighted = tmp_path / "weighted.h5"
+    options = ["--h5", target, "--num-val-im", 10, "--output", weighted, "--human", H5, "--device", "cpu"]
     options += ["--clip", tmp_path / "clip.pt", "--cache-dir", tmp_path, "--threshold", 0.3]
     status, out, error = run_here("distant_clip_weights", *options)
     assert status == 0, error
     assert "before:" in out and "after:" in out and out.count("(recall)") == 2
-    with h5py.File(target) as before, h5py.File(weighed) as after:
+    with h5py.File(target) as before, h5py.File(weighted) as after:
         assert 0 < len(after["predicates"]) <= len(before["predicates"])
         assert after["predicate_weights"][:].min() >= 0.3
     status, _, error = run_here("distant_clip_weights", *options[:-1], 7)

@@ -137,7 +137,7 @@ def test_predictions_begin_as_those_of_every_pair(parity_statistics, monkeypatch
         head.first_triplets = 0
         expected = fields(head(*batch)[1])
         monkeypatch.setattr(pair_search, "CALL_PAIRS", {"cpu": 13})
-        monkeypatch.setattr(pair_search, "LOOK_PAIRS", {"cpu": 5})
+        monkeypatch.setattr(pair_search, "LOOK_PAIRS", 5)
         for head.first_triplets in (0, 4):
             results[head.first_triplets] = fields(head(*batch)[1])
     for image, whole in enumerate(expected):

@@ -18,10 +18,11 @@ from torch import Tensor
 from .inference import score_triplets
 
 # Pairs of one call: as many as their features (some 0.4 MB each in the making) may take memory, and of one image, as
-# many as are looked at before it is asked whether that was enough. A call also repeats the context of the objects, and
-# on a GPU takes much the same time for few pairs as for thousands.
+# many as are looked at before it is asked whether that was enough. A call also repeats the context of the objects. On a
+# GPU it takes much the same time for few pairs as for thousands, so there all pairs are looked at: on an H200 stopping
+# early took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
 CALL_PAIRS = {"cpu": 2048, "cuda": 16384}
-LOOK_PAIRS = {"cpu": 512, "cuda": 4096}
+LOOK_PAIRS = 512
 
 Scorer = Callable[[list[int], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
@@ -77,13 +78,14 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
         union_features = _union_features(head, features, proposals, rel_pair_idxs, call_pairs)
         found = ScoredPairs(*score(list(range(len(filled))), given, union_features), given)
     elif filled:
+        # a second opinion changes scores, of pairs that it chooses among all
+        stops = kind == "cpu" and head.post_processor.second_opinion is None
         search = PairSearch(
             score,
             lambda i, logits: head.post_processor.objects(logits, proposals[filled[i]]).get_field("pred_scores"),
-            # a second opinion changes scores, of pairs that it chooses among all
-            0 if head.post_processor.second_opinion is not None else head.first_triplets,
+            head.first_triplets if stops else 0,
             call_pairs,
-            LOOK_PAIRS.get(kind, LOOK_PAIRS["cpu"]),
+            LOOK_PAIRS,
         )
         found = search(given, [_guess(proposals[i]) for i in filled])
     else:

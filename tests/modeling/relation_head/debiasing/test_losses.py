@@ -64,9 +64,9 @@ def test_adjustment_in_the_test_undoes_that_of_training():
 def test_adjusted_loss_is_the_cross_entropy_of_adjusted_probabilities():
     prior = (COUNTS / COUNTS.sum()).float()
     p = LOGITS.softmax(dim=1)
-    weighed = p[:, 1:] * prior**1.5
-    weighed = weighed / weighed.sum(1, True) * (1 - p[:, :1])
-    expected = -(weighed[0, 0].log() + weighed[1, 2].log() + p[2, 0].log()) / 3
+    weighted = p[:, 1:] * prior**1.5
+    weighted = weighted / weighted.sum(1, True) * (1 - p[:, :1])
+    expected = -(weighted[0, 0].log() + weighted[1, 2].log() + p[2, 0].log()) / 3
     torch.testing.assert_close(LogitAdjustedLoss(COUNTS, 1.5)(LOGITS, LABELS), expected)
 
 

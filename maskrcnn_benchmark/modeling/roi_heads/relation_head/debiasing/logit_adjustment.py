@@ -12,7 +12,7 @@ class LogitAdjustment(nn.Module):
     """f_p + strength * log(pi_p), pi_p the share of predicate p among the relations of the training set.
 
     How many pairs are background is a matter of sampling, not of the data, so that there is no prior to adjust it by:
-    whether a pair is related at all stays as likely as it was, and only the predicates of related pairs are weighed.
+    whether a pair is related at all stays as likely as it was, and only the predicates of related pairs are weighted.
 
     Args:
         counts: of the predicates in the training set, without background, positive [R - 1].
