@@ -1,21 +1,44 @@
 """The rank of the first prediction that matches each annotated relation: all recalls follow from it.
 
-Shape letters: P predicted pairs, best first; N predicted boxes, M annotated boxes; G annotated relations of an image,
-T those of all images; R predicates with background; K = len(TOP_K).
+Shape letters: P predicted pairs, best first; L predicted relations, best first; N predicted boxes, M annotated boxes;
+G annotated relations of an image, T those of all images; R predicates with background; K = number of values of k.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
+from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 
 TOP_K = (20, 50, 100)
-# A relation that none of the first 100 predictions matches has this rank; no recall looks further down.
+# A relation that none of the first 100 predictions matches has this rank; the usual recalls look no further down.
 MAX_RANK = max(TOP_K)
+# The ranks of a relation, see `rank_lists`.
+RANKS = ("rank", "nogc_rank", "pair_rank", "matched_pair_rank", "predicate_rank")
 
 
-# -- ranks of one image ----------------------------------------------------------------------------------------------
+# -- objects and relations of one image ------------------------------------------------------------------------------
+def object_overlaps(pred_boxes: np.ndarray, gt_boxes: np.ndarray, inclusive: bool = True) -> np.ndarray:
+    """IoU of xyxy boxes [N, 4] and [M, 4] in pixels, float32 [N, M].
+
+    Args:
+        inclusive: a box from x1 to x2 is x2 - x1 + 1 wide; else x2 - x1.
+
+    >>> a, b = np.array([[0, 0, 9, 9]]), np.array([[0, 5, 9, 14]])
+    >>> [f"{object_overlaps(a, b, inclusive).item():.4f}" for inclusive in (True, False)]
+    ['0.3333', '0.2857']
+    """
+    if not inclusive:  # the same boxes without their last row and column
+        pred_boxes, gt_boxes = (np.asarray(boxes, dtype=np.float32) - (0, 0, 1, 1) for boxes in (pred_boxes, gt_boxes))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.nan_to_num(bbox_overlaps(pred_boxes, gt_boxes), posinf=0.0)
+    return bbox_overlaps(pred_boxes, gt_boxes)
+
+
 def object_agreement(
     pred_boxes: np.ndarray,
     pred_classes: np.ndarray,
@@ -32,7 +55,23 @@ def object_agreement(
     Returns:
         bool [N, M].
     """
-    return (bbox_overlaps(pred_boxes, gt_boxes) >= iou_threshold) & (pred_classes[:, None] == gt_classes[None])
+    return (object_overlaps(pred_boxes, gt_boxes) >= iou_threshold) & (pred_classes[:, None] == gt_classes[None])
+
+
+def match_pairs(pairs: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:
+    """Which predicted pair is that of which annotated relation: both objects agree.
+
+    Args:
+        pairs: int [P, 2 or more] of (subject index, object index, ...).
+        gt_relations: int [G, 3] of (subject index, object index, predicate).
+        agreement: bool [N, M] from `object_agreement`; or overlaps, of which the smaller one is given.
+
+    Returns:
+        [P, G], of the type of `agreement`.
+    """
+    return np.minimum(
+        agreement[pairs[:, 0, None], gt_relations[None, :, 0]], agreement[pairs[:, 1, None], gt_relations[None, :, 1]]
+    )
 
 
 def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:
@@ -45,27 +84,62 @@ def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreem
     Returns:
         bool [P, G].
     """
-    subjects = agreement[pred_relations[:, 0, None], gt_relations[None, :, 0]]
-    objects = agreement[pred_relations[:, 1, None], gt_relations[None, :, 1]]
-    return subjects & objects & (pred_relations[:, 2, None] == gt_relations[None, :, 2])
+    same = pred_relations[:, 2, None] == gt_relations[None, :, 2]
+    return match_pairs(pred_relations, gt_relations, agreement) & same
 
 
-def first_match_rank(matches: np.ndarray) -> np.ndarray:
+def first_match_rank(matches: np.ndarray, limit: int = MAX_RANK) -> np.ndarray:
     """Rank of the first prediction that matches each ground-truth relation; recall@k is `(rank < k).mean()`.
 
     Args:
         matches: bool [P, G], best prediction first.
 
     Returns:
-        int64 [G], `MAX_RANK` where none of the first `MAX_RANK` predictions matches.
+        int64 [G], `limit` where none of the first `limit` predictions matches.
 
     >>> first_match_rank(np.array([[False, True, False], [True, True, False]]))
     array([  1,   0, 100])
     """
-    matches = matches[:MAX_RANK]
+    matches = matches[:limit]
     if not len(matches):
-        return np.full(matches.shape[1], MAX_RANK)
-    return np.where(matches.any(0), matches.argmax(0), MAX_RANK)
+        return np.full(matches.shape[1], limit)
+    return np.where(matches.any(0), matches.argmax(0), limit)
+
+
+def one_match_rank(matches: np.ndarray, overlaps: np.ndarray, limit: int = MAX_RANK) -> np.ndarray:
+    """`first_match_rank` where every prediction finds one relation: of those that it matches and no better prediction
+    has found, that of the largest overlap (the first of equal ones). Lu et al., ECCV 2016.
+
+    Args:
+        matches: bool [P, G], best prediction first.
+        overlaps: float [P, G], the smaller of the IoUs of subject and object.
+
+    >>> one_match_rank(np.array([[True, True], [True, False]]), np.array([[0.6, 0.8], [0.6, 0.8]]))
+    array([1, 0])
+    """
+    rank = np.full(matches.shape[1], limit)
+    free = np.ones(matches.shape[1], dtype=bool)
+    for place in np.flatnonzero(matches[:limit].any(1)):
+        candidates = np.flatnonzero(matches[place] & free)
+        if len(candidates):
+            chosen = candidates[overlaps[place, candidates].argmax()]
+            rank[chosen], free[chosen] = place, False
+    return rank
+
+
+# -- from scores to lists of relations -------------------------------------------------------------------------------
+class RankedLists(NamedTuple):
+    """Predicted relations of an image, int [L, 3] of (subject index, object index, predicate), best first.
+
+    Attributes:
+        graph: one predicate for each ordered pair.
+        free: any number of predicates for a pair.
+        annotated: those of `graph` whose pair is annotated; None where predicted boxes are not the annotated ones.
+    """
+
+    graph: np.ndarray
+    free: np.ndarray
+    annotated: np.ndarray | None
 
 
 def best_predicates(pairs: np.ndarray, rel_scores: np.ndarray) -> np.ndarray:
@@ -73,7 +147,9 @@ def best_predicates(pairs: np.ndarray, rel_scores: np.ndarray) -> np.ndarray:
     return np.column_stack((pairs, 1 + rel_scores[:, 1:].argmax(1)))
 
 
-def best_relations(pairs: np.ndarray, rel_scores: np.ndarray, obj_scores: np.ndarray) -> np.ndarray:
+def best_relations(
+    pairs: np.ndarray, rel_scores: np.ndarray, obj_scores: np.ndarray, limit: int = MAX_RANK
+) -> np.ndarray:
     """The best relations where a pair may have several predicates (no graph constraint).
 
     The score is that of the predicate times those of both objects; of equal scores the earlier pair and the smaller
@@ -82,20 +158,113 @@ def best_relations(pairs: np.ndarray, rel_scores: np.ndarray, obj_scores: np.nda
     Args:
         pairs: int [P, 2] of (subject index, object index).
         rel_scores: [P, R], background first.
-        obj_scores: [N].
+        obj_scores: [N], not negative.
 
     Returns:
-        int [min(MAX_RANK, P * (R - 1)), 3], best first.
+        int [min(limit, P * (R - 1)), 3], best first.
+
+    Raises:
+        InputError: a score that is no number.
     """
-    cost = -(obj_scores[pairs].prod(1)[:, None] * rel_scores[:, 1:]).ravel()
-    if len(cost) > MAX_RANK:
-        # Sorting the few that reach the hundredth score, not all: ties at the end are cut after sorting.
-        candidates = np.flatnonzero(~(cost > np.partition(cost, MAX_RANK - 1)[MAX_RANK - 1]))
+    foreground, rows = rel_scores[:, 1:], np.arange(len(pairs))
+    weight = obj_scores[pairs[:, 0]] * obj_scores[pairs[:, 1]]
+    best = weight * foreground.max(1, initial=-np.inf)
+    if not np.isfinite(best).all():
+        raise InputError("scores of relations or objects are nan or infinite")
+    if len(pairs) > limit:
+        # The best relations are those of pairs whose own best one is among the best.
+        rows = np.flatnonzero(best >= np.partition(best, -limit)[-limit])
+    cost = -(weight[rows, None] * foreground[rows]).ravel()
+    if len(cost) > limit:
+        # Sorting the few that reach the last score that counts, not all: ties at the end are cut after sorting.
+        candidates = np.flatnonzero(cost <= np.partition(cost, limit - 1)[limit - 1])
     else:
         candidates = np.arange(len(cost))
-    chosen = candidates[np.argsort(cost[candidates], kind="stable")[:MAX_RANK]]
-    pair, predicate = np.divmod(chosen, rel_scores.shape[1] - 1)
-    return np.column_stack((pairs[pair], predicate + 1))
+    chosen = candidates[np.argsort(cost[candidates], kind="stable")[:limit]]
+    row, predicate = np.divmod(chosen, foreground.shape[1])
+    return np.column_stack((pairs[rows[row]], predicate + 1))
+
+
+def lists_from_scores(
+    pairs: np.ndarray,
+    rel_scores: np.ndarray,
+    obj_scores: np.ndarray,
+    annotated: np.ndarray | None,
+    limit: int = MAX_RANK,
+    relabelled: np.ndarray | None = None,
+) -> RankedLists:
+    """Lists of relations from the scores of every predicate.
+
+    Args:
+        pairs: int [P, 2], best first; rel_scores: [P, R]; obj_scores: [N].
+        annotated: bool [N, N], which pairs are annotated; None where predicted boxes are not the annotated ones.
+        relabelled: int [P, 3], relations that take the place of each pair's best (`relation_nms`); None: the best.
+    """
+
+    def constrained(rows: slice | np.ndarray) -> np.ndarray:
+        return best_predicates(pairs[rows], rel_scores[rows]) if relabelled is None else relabelled[rows]
+
+    on_annotated = None
+    if annotated is not None:
+        ends = pairs if relabelled is None else relabelled
+        on_annotated = constrained(np.flatnonzero(annotated[ends[:, 0], ends[:, 1]])[:limit])
+    return RankedLists(
+        constrained(slice(limit)), best_relations(pairs, rel_scores, obj_scores, limit), on_annotated
+    )
+
+
+def lists_from_triplets(relations: np.ndarray, annotated: np.ndarray | None) -> RankedLists:
+    """Lists of relations from relations without further scores.
+
+    Args:
+        relations: int [L, 3], best first. Of several with the same pair, the first counts under graph constraint.
+        annotated: see `lists_from_scores`.
+    """
+    _, first = np.unique(pack(relations[:, :2]), return_index=True)
+    graph = relations[np.sort(first)]
+    return RankedLists(
+        graph, relations, None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]]
+    )
+
+
+# -- ranks of one image ----------------------------------------------------------------------------------------------
+def rank_lists(
+    gt_relations: np.ndarray,
+    lists: RankedLists,
+    agreement: np.ndarray,
+    overlaps: np.ndarray | None = None,
+    constraint: str = "graph",
+    limit: int = MAX_RANK,
+) -> dict[str, np.ndarray]:
+    """The ranks of every ground-truth relation of an image.
+
+    Args:
+        gt_relations: int [G, 3] of (subject index, object index, predicate).
+        agreement: bool [N, M] from `object_agreement`.
+        overlaps: IoUs [N, M], where a prediction finds one relation only (`one_match_rank`); None: all that it matches.
+        constraint: `graph` or `none`, which list `rank` and `matched_pair_rank` are of.
+
+    Returns:
+        int64 [G] each, `limit` where nothing is found: `rank`; `nogc_rank` without graph constraint; `pair_rank` among
+        the predictions on annotated pairs; `matched_pair_rank` of the first relation that has the right pair, whatever
+        its predicate.
+    """
+    main = lists.graph if constraint == "graph" else lists.free
+
+    def rank(relations: np.ndarray) -> np.ndarray:
+        matches = match_relations(relations[:limit], gt_relations, agreement)
+        if overlaps is None:
+            return first_match_rank(matches, limit)
+        return one_match_rank(matches, match_pairs(relations[:limit], gt_relations, overlaps), limit)
+
+    free_rank = rank(lists.free)
+    nothing = np.full(len(gt_relations), limit)
+    return {
+        "rank": rank(lists.graph) if constraint == "graph" else free_rank,
+        "nogc_rank": free_rank,
+        "pair_rank": nothing if lists.annotated is None else rank(lists.annotated),
+        "matched_pair_rank": first_match_rank(match_pairs(main[:limit], gt_relations, agreement), limit),
+    }
 
 
 def rank_relations(
@@ -106,40 +275,55 @@ def rank_relations(
     agreement: np.ndarray,
     same_boxes: bool,
 ) -> dict[str, np.ndarray]:
-    """The three ranks of every ground-truth relation of an image.
+    """`rank_lists` of the scores of every predicate, as SGB counts.
 
     Args:
         gt_relations: int [G, 3] of (subject index, object index, predicate).
         pairs: int [P, 2], best first; rel_scores: [P, R]; obj_scores: [N]; agreement: bool [N, M].
         same_boxes: the predicted boxes are the annotated ones in the same order (PredCls, SGCls), so that a predicted
             pair can be told to be an annotated pair.
+    """
+    annotated = annotated_pairs(gt_relations, len(agreement)) if same_boxes else None
+    return rank_lists(gt_relations, lists_from_scores(pairs, rel_scores, obj_scores, annotated), agreement)
+
+
+def annotated_pairs(gt_relations: np.ndarray, count: int) -> np.ndarray:
+    """Which ordered pairs of `count` objects are annotated: bool [count, count]."""
+    annotated = np.zeros((count, count), dtype=bool)
+    annotated[gt_relations[:, 0], gt_relations[:, 1]] = True
+    return annotated
+
+
+def predicate_ranks(
+    gt_relations: np.ndarray, pairs: np.ndarray, rel_scores: np.ndarray, agreement: np.ndarray
+) -> np.ndarray:
+    """The place of each relation's predicate among all predicates of the first pair that matches its objects.
+
+    Args:
+        gt_relations: int [G, 3] of (subject index, object index, predicate).
+        pairs: int [P, 2], best first; rel_scores: [P, R], background first; agreement: bool [N, M].
 
     Returns:
-        `rank` with graph constraint, `nogc_rank` without, and `pair_rank` among the predictions on annotated pairs
-        (`MAX_RANK` everywhere without `same_boxes`): int64 [G] each.
+        int64 [G], from 1 (the best) to R - 1; of equal scores the smaller predicate comes first; 0 without such a pair.
+
+    >>> predicate_ranks(np.array([[0, 1, 2]]), np.array([[0, 1]]), np.array([[0.1, 0.7, 0.2]]), np.eye(2, dtype=bool))
+    array([2])
     """
-    first = slice(MAX_RANK)
-
-    def rank(relations: np.ndarray) -> np.ndarray:
-        return first_match_rank(match_relations(relations, gt_relations, agreement))
-
-    pair_rank = np.full(len(gt_relations), MAX_RANK)
-    if same_boxes:
-        annotated = np.zeros(agreement.shape, dtype=bool)
-        annotated[gt_relations[:, 0], gt_relations[:, 1]] = True
-        on_annotated = np.flatnonzero(annotated[pairs[:, 0], pairs[:, 1]])[first]
-        pair_rank = rank(best_predicates(pairs[on_annotated], rel_scores[on_annotated]))
-    return {
-        "rank": rank(best_predicates(pairs[first], rel_scores[first])),
-        "nogc_rank": rank(best_relations(pairs, rel_scores, obj_scores)),
-        "pair_rank": pair_rank,
-    }
+    ranks = np.zeros(len(gt_relations), dtype=np.int64)
+    row = first_match_rank(match_pairs(pairs, gt_relations, agreement), len(pairs))
+    found = np.flatnonzero(row < len(pairs))
+    if len(found):
+        scores, predicate = rel_scores[row[found], 1:], gt_relations[found, 2, None] - 1
+        own = np.take_along_axis(scores, predicate, 1)
+        earlier = np.arange(scores.shape[1]) < predicate
+        ranks[found] = 1 + ((scores > own) | ((scores == own) & earlier)).sum(1)
+    return ranks
 
 
 # -- from ranks to recalls -------------------------------------------------------------------------------------------
-def hits_at(ranks: np.ndarray) -> np.ndarray:
+def hits_at(ranks: np.ndarray, top_k: Sequence[int] = TOP_K) -> np.ndarray:
     """Whether each relation is among the first k predictions: float64 [T, K], 0 or 1."""
-    return (ranks[:, None] < np.asarray(TOP_K)).astype(np.float64)
+    return (ranks[:, None] < np.asarray(top_k)).astype(np.float64)
 
 
 def grouped_mean(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,12 +347,12 @@ def grouped_mean(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np
 
 def contains_triplets(triplets: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Which rows of triplets int [T, 3] are among the rows of known int [Z, 3]: bool [T]."""
-    return np.isin(_codes(triplets), _codes(known))
+    return np.isin(pack(triplets), pack(known))
 
 
-def _codes(triplets: np.ndarray) -> np.ndarray:
+def pack(rows: np.ndarray) -> np.ndarray:
     """One int64 for each row of small non-negative integers."""
-    return (np.asarray(triplets, dtype=np.int64) << 20 * np.arange(triplets.shape[1])).sum(1)
+    return (np.asarray(rows, dtype=np.int64) << 20 * np.arange(rows.shape[1])).sum(1)
 
 
 def mean(values) -> float:
