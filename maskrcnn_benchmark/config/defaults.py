@@ -310,8 +310,19 @@ _C.TEST.RELATION.FIRST_TRIPLETS = 100
 # Added by this project: json of [subject class, object class, predicate] or SGB's .pytorch file of the same;
 # empty: the triplets of the evaluated split that training never shows.
 _C.TEST.RELATION.ZERO_SHOT_TRIPLETS = ""
-# Added by this project: sgb, or visualds (distinct triplets as ground truth in every split).
+# Added by this project: how is counted, by the name of a card: sgb, visualds, vrd, penet; docs/evaluation.md.
 _C.TEST.RELATION.PROTOCOL = "sgb"
+# Added by this project: single fields beside the card, None for what it has.
+_C.TEST.RELATION.CONSTRAINT = None
+_C.TEST.RELATION.GROUND_TRUTH = None
+_C.TEST.RELATION.AVERAGE = None
+_C.TEST.RELATION.MATCHING = None
+_C.TEST.RELATION.UNPREDICTED = None
+_C.TEST.RELATION.RELATION_NMS = None
+_C.TEST.RELATION.INCLUSIVE_BOXES = None
+_C.TEST.RELATION.TOP_K = None
+# Added by this project: predicates that training does not show, or "ovsgtr" alone; recalls of base and novel ones.
+_C.TEST.RELATION.NOVEL_PREDICATES = ()
 
 _C.OUTPUT_DIR = "."
 _C.DETECTED_SGG_DIR = "."

@@ -10,13 +10,17 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import KEYS as PROTOCOL_KEYS
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import save_output
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process
 from maskrcnn_benchmark.utils.files import atomic_write
 
 # What changes the evaluation of predictions but not the predictions.
-_EVALUATION_ONLY = ("PROTOCOL", "ZERO_SHOT_TRIPLETS", "IOU_THRESHOLD", "MULTIPLE_PREDS", "SYNC_GATHER")
+_EVALUATION_ONLY = (
+    "PROTOCOL", *PROTOCOL_KEYS, "NOVEL_PREDICATES", "ZERO_SHOT_TRIPLETS", "IOU_THRESHOLD", "MULTIPLE_PREDS",
+    "SYNC_GATHER",
+)  # fmt: skip
 
 
 class PredictionCache:

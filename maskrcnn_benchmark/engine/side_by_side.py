@@ -10,13 +10,15 @@ from torch.utils.data import DataLoader, Subset
 
 from maskrcnn_benchmark.data.collate_batch import BatchCollator
 from maskrcnn_benchmark.data.datasets import VGDataset
+from maskrcnn_benchmark.data.datasets.evaluation.vg.image_ranks import with_given_objects
+from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import PROTOCOLS
 from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import (
     best_predicates,
     first_match_rank,
     match_relations,
     object_agreement,
 )
-from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import annotated_relations, predicted_objects, task_of
+from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import annotated_graph, predicted_graph, task_of
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.visualization import Side
 
@@ -69,18 +71,19 @@ def side_by_side(
         classes, predicates: names by number, background first.
         task: predcls, sgcls or sgdet.
     """
-    boxes, labels, object_scores, _ = predicted_objects(truth, prediction, task)
-    true_boxes, true_labels = truth.bbox.numpy(), truth.get_field("labels").numpy()
-    true_relations = annotated_relations(truth, distinct=True)
-    pairs = prediction.get_field("rel_pair_idxs").numpy().reshape(-1, 2)
-    shown = np.flatnonzero(pairs[:, 0] != pairs[:, 1])[:top_k]
-    pairs, scores = pairs[shown], prediction.get_field("pred_rel_scores").numpy()[shown]
+    annotated = annotated_graph(truth)
+    true_boxes, true_labels = annotated.boxes, annotated.classes
+    true_relations = annotated.counted(PROTOCOLS["visualds"])
+    graph = with_given_objects(annotated, predicted_graph(prediction), task)
+    boxes, labels = graph.boxes, graph.classes
+    shown = np.flatnonzero(graph.relations[:, 0] != graph.relations[:, 1])[:top_k]
+    pairs, scores = graph.relations[shown], graph.rel_scores[shown]
     relations = best_predicates(pairs, scores)
     agreement = object_agreement(boxes, labels, true_boxes, true_labels, iou_threshold)
     matches = match_relations(relations, true_relations, agreement)
     ranks = first_match_rank(matches)
     hits = matches.any(1)
-    total = object_scores[pairs].prod(1) * scores[np.arange(len(relations)), relations[:, 2]]
+    total = graph.scores[pairs].prod(1) * scores[np.arange(len(relations)), relations[:, 2]]
     found = matches.any(0)
 
     def named(rows: np.ndarray) -> list[tuple[int, str, int]]:

@@ -70,7 +70,7 @@ def test_every_number_of_sgb(task, dataset, tmp_path, logger, caplog):
     assert float(re.search(r"mAp=(\S+)", caplog.text)[1]) == pytest.approx(want["mAp"], abs=1e-4)
 
     summary = json.loads((tmp_path / "evaluation.json").read_text())
-    assert (summary["dataset"], summary["task"], summary["protocol"]) == ("some", task, "sgb")
+    assert (summary["dataset"], summary["task"], summary["protocol"]["name"]) == ("some", task, "sgb")
     assert summary["num_images"] == len(dataset) and f"protocol=sgb, {len(dataset)} images" in caplog.text
     assert summary["metrics"]["R@100"] == pytest.approx(want["return"], abs=1e-9)
     assert summary["metrics"]["mR@50"] == pytest.approx(want[task + "_mean_recall"]["50"], abs=1e-9)
@@ -191,7 +191,7 @@ def test_detections_alone(dataset, logger, tmp_path):
 
 def test_unknown_protocol_is_an_input_error(dataset):
     config = parity_config("predcls", extra=["TEST.RELATION.PROTOCOL", "visual"])
-    with pytest.raises(InputError, match="PROTOCOL is visual; it must be one of sgb, visualds"):
+    with pytest.raises(InputError, match="PROTOCOL is visual; it must be one of sgb, visualds, vrd, penet"):
         VGEvaluator(config, dataset, BOTH)
 
 

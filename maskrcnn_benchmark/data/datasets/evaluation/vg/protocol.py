@@ -21,6 +21,16 @@ CHOICES = {
 }
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "/".join(map(str, value))
+    return "unknown" if value is None else str(value)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """One way of counting.
@@ -166,13 +176,3 @@ def differing_field(one: dict[str, Any], other: dict[str, Any]) -> str | None:
         if field != "name" and one.get(field) != other.get(field):
             return field
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "/".join(map(str, value))
-    return "unknown" if value is None else str(value)

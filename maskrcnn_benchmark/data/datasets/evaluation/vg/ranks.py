@@ -208,9 +208,7 @@ def lists_from_scores(
     if annotated is not None:
         ends = pairs if relabelled is None else relabelled
         on_annotated = constrained(np.flatnonzero(annotated[ends[:, 0], ends[:, 1]])[:limit])
-    return RankedLists(
-        constrained(slice(limit)), best_relations(pairs, rel_scores, obj_scores, limit), on_annotated
-    )
+    return RankedLists(constrained(slice(limit)), best_relations(pairs, rel_scores, obj_scores, limit), on_annotated)
 
 
 def lists_from_triplets(relations: np.ndarray, annotated: np.ndarray | None) -> RankedLists:
@@ -222,9 +220,7 @@ def lists_from_triplets(relations: np.ndarray, annotated: np.ndarray | None) -> 
     """
     _, first = np.unique(pack(relations[:, :2]), return_index=True)
     graph = relations[np.sort(first)]
-    return RankedLists(
-        graph, relations, None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]]
-    )
+    return RankedLists(graph, relations, None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]])
 
 
 # -- ranks of one image ----------------------------------------------------------------------------------------------

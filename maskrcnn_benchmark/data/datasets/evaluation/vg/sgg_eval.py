@@ -6,13 +6,15 @@ Shape letters are those of ranks.py.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from maskrcnn_benchmark.sgb_compat import _compute_pred_matches, _triplet  # noqa: F401  (SGB's users find them here)
 
-from .ranks import MAX_RANK, TOP_K, contains_triplets, grouped_mean, hits_at, mean
+from .ranks import TOP_K, contains_triplets, grouped_mean, hits_at, mean
+from .relation_nms import rel_nms  # noqa: F401  (where PE-Net has it)
 
 
 class SceneGraphEvaluation(ABC):
@@ -21,12 +23,14 @@ class SceneGraphEvaluation(ABC):
     The ranks come in `local_container`, of one image or of many:
 
         gt_triplets  int [T, 3] of (subject class, object class, predicate)
-        image        int [T], to which image a relation belongs, ascending
-        rank, nogc_rank, pair_rank   int [T], see `rank_relations`
+        image        int [T], to which image a relation belongs, ascending; a number for each relation averages over
+                     relations
+        rank, nogc_rank, pair_rank   int [T], see `rank_lists`
     """
 
-    def __init__(self, result_dict: dict):
+    def __init__(self, result_dict: dict, top_k: Sequence[int] = TOP_K):
         self.result_dict = result_dict
+        self.top_k = tuple(top_k)
 
     @abstractmethod
     def register_container(self, mode: str) -> None:
@@ -65,11 +69,11 @@ class SGRecall(_PerK):
     container, label, title = "_recall", "    R", "Recall(Main)"
 
     def register_container(self, mode: str) -> None:
-        self.result_dict[mode + self.container] = {k: [] for k in TOP_K}
+        self.result_dict[mode + self.container] = {k: [] for k in self.top_k}
 
     def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> dict:
         """Append the recall of each image."""
-        hits = hits_at(local_container[self.rank])
+        hits = hits_at(local_container[self.rank], self.top_k)
         self._extend(mode + self.container, grouped_mean(hits, local_container["image"])[1])
         return local_container
 
@@ -115,11 +119,11 @@ class SGPairAccuracy(_PerK):
 
     def register_container(self, mode: str) -> None:
         for part in ("_hit", "_count"):
-            self.result_dict[mode + self.container + part] = {k: [] for k in TOP_K}
+            self.result_dict[mode + self.container + part] = {k: [] for k in self.top_k}
 
     def values(self, mode: str) -> dict[int, float]:
         hits, counts = (self.result_dict[mode + self.container + part] for part in ("_hit", "_count"))
-        return {k: sum(hits[k]) / sum(counts[k]) if counts[k] else float("nan") for k in TOP_K}
+        return {k: sum(hits[k]) / sum(counts[k]) if counts[k] else float("nan") for k in self.top_k}
 
     def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> None:
         """Append the hits and the number of relations of each image."""
@@ -127,9 +131,9 @@ class SGPairAccuracy(_PerK):
             return
         image = local_container["image"]
         count = np.unique(image, return_counts=True)[1][:, None].astype(np.float64)
-        hit = grouped_mean(hits_at(local_container[self.rank]), image)[1] * count
+        hit = grouped_mean(hits_at(local_container[self.rank], self.top_k), image)[1] * count
         self._extend(mode + self.container + "_hit", hit.round())
-        self._extend(mode + self.container + "_count", count.repeat(len(TOP_K), 1))
+        self._extend(mode + self.container + "_count", count.repeat(len(self.top_k), 1))
 
 
 class SGMeanRecall(_PerK):
@@ -137,20 +141,29 @@ class SGMeanRecall(_PerK):
 
     container, label, title = "_mean_recall", "   mR", "Mean Recall"
 
-    def __init__(self, result_dict: dict, num_rel: int, ind_to_predicates: list[str], print_detail: bool = False):
-        super().__init__(result_dict)
+    def __init__(
+        self,
+        result_dict: dict,
+        num_rel: int,
+        ind_to_predicates: list[str],
+        print_detail: bool = False,
+        top_k: Sequence[int] = TOP_K,
+    ):
+        super().__init__(result_dict, top_k)
         self.num_rel = num_rel
         self.rel_name_list = ind_to_predicates[1:]
         self.print_detail = print_detail
 
     def register_container(self, mode: str) -> None:
-        self.result_dict[mode + self.container] = dict.fromkeys(TOP_K, 0.0)
-        self.result_dict[mode + self.container + "_collect"] = {k: [[] for _ in range(self.num_rel)] for k in TOP_K}
-        self.result_dict[mode + self.container + "_list"] = {k: [] for k in TOP_K}
+        self.result_dict[mode + self.container] = dict.fromkeys(self.top_k, 0.0)
+        self.result_dict[mode + self.container + "_collect"] = {
+            k: [[] for _ in range(self.num_rel)] for k in self.top_k
+        }
+        self.result_dict[mode + self.container + "_list"] = {k: [] for k in self.top_k}
 
     def collect_mean_recall_items(self, global_container: dict, local_container: dict, mode: str) -> None:
         """Append each image's recall of every predicate that it has; place 0 holds that of all its relations."""
-        hits, image = hits_at(local_container[self.rank]), local_container["image"]
+        hits, image = hits_at(local_container[self.rank], self.top_k), local_container["image"]
         predicate = local_container["gt_triplets"][:, 2].astype(np.int64)
         groups, recalls = grouped_mean(hits, image.astype(np.int64) * self.num_rel + predicate)  # [U], [U, K]
         predicate = np.concatenate((groups % self.num_rel, np.zeros(len(np.unique(image)), dtype=np.int64)))
@@ -159,7 +172,7 @@ class SGMeanRecall(_PerK):
         present, start = np.unique(predicate[order], return_index=True)
         collect = self.result_dict[mode + self.container + "_collect"]
         for place, rows in zip(present.tolist(), np.split(recalls[order], start[1:]), strict=True):
-            for k, column in zip(TOP_K, rows.T, strict=True):
+            for k, column in zip(self.top_k, rows.T, strict=True):
                 collect[k][place].extend(column.tolist())
 
     def calculate_mean_recall(self, mode: str) -> None:
@@ -175,7 +188,7 @@ class SGMeanRecall(_PerK):
     def generate_print_string(self, mode: str) -> str:
         text = super().generate_print_string(mode)
         if self.print_detail:
-            recalls = self.result_dict[f"{mode}{self.container}_list"][MAX_RANK]
+            recalls = self.result_dict[f"{mode}{self.container}_list"][self.top_k[-1]]
             details = "".join(f"({n}:{r:.4f}) " for n, r in zip(self.rel_name_list, recalls, strict=True))
             text += f"{' Details '.center(56, '-')}\n{details}\n{'-' * 56}\n"
         return text
@@ -194,18 +207,18 @@ class SGAccumulateRecall(_PerK):
     container, label, title = "_accumulate_recall", "   aR", "Accumulate Recall"
 
     def register_container(self, mode: str) -> None:
-        self.result_dict[mode + self.container] = dict.fromkeys(TOP_K, 0.0)
-        self._hits, self._count = np.zeros(len(TOP_K)), 0
+        self.result_dict[mode + self.container] = dict.fromkeys(self.top_k, 0.0)
+        self._hits, self._count = np.zeros(len(self.top_k)), 0
 
     def calculate_recall(self, global_container: dict, local_container: dict, mode: str) -> None:
         """Add the hits and the number of relations."""
-        self._hits += hits_at(local_container[self.rank]).sum(0)
+        self._hits += hits_at(local_container[self.rank], self.top_k).sum(0)
         self._count += len(local_container[self.rank])
 
     def calculate_accumulate(self, mode: str) -> None:
         """Divide what was added up."""
-        recall = self._hits / self._count if self._count else np.full(len(TOP_K), np.nan)
-        self.result_dict[mode + self.container] = dict(zip(TOP_K, recall.tolist(), strict=True))
+        recall = self._hits / self._count if self._count else np.full(len(self.top_k), np.nan)
+        self.result_dict[mode + self.container] = dict(zip(self.top_k, recall.tolist(), strict=True))
 
     def values(self, mode: str) -> dict[int, float]:
         return self.result_dict[mode + self.container]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
 from .ranks import contains_triplets
+from .test_set import triplet_fingerprint
 
 _KEY = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
 KINDS = ("seen_pair", "new_pair")
@@ -44,11 +47,40 @@ class ZeroShot:
         triplets: int64 [Z, 3] of (subject class, object class, predicate).
         training: the triplets of the training set; None where the configuration names none.
         given_kinds: the triplets of each kind, where the zero-shot file tells them apart.
+        source: the name of the file that lists them; or that they were found by comparison with the training set.
     """
 
     triplets: np.ndarray
     training: TrainingTriplets | None
     given_kinds: dict[str, np.ndarray] | None = None
+    source: str = "not in training"
+
+    def card(self) -> dict[str, Any]:
+        """Which list counts, as the protocol card says it: `list`, `fingerprint`, the number of different `triplets`,
+        and how many of them training shows (`in_training`; None where it is not known)."""
+        listed = np.unique(self.triplets.reshape(-1, 3), axis=0)
+        shown = None if self.training is None else int(contains_triplets(listed, self.training.triplets).sum())
+        return {
+            "list": self.source,
+            "fingerprint": triplet_fingerprint(listed),
+            "triplets": len(listed),
+            "in_training": shown,
+        }
+
+    def subsets(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """The relations of each zero-shot recall, as functions of triplets int [T, 3] that give bool [T].
+
+        `zR` is the list as it is; `zR-unseen` what of it training really lacks; `zR-seen_pair` and `zR-new_pair` are
+        those of `kinds`. What needs a training set is left out where it is not known.
+        """
+        found = {"zR": partial(contains_triplets, known=self.triplets)}
+        if self.training is not None:
+            unseen = self.triplets[~contains_triplets(self.triplets, self.training.triplets)]
+            found["zR-unseen"] = partial(contains_triplets, known=unseen)
+        return found | {f"zR-{kind}": partial(self._kind, kind=kind) for kind in self.kinds(_NONE)}
+
+    def _kind(self, triplets: np.ndarray, kind: str) -> np.ndarray:
+        return self.kinds(triplets)[kind]
 
     def kinds(self, triplets: np.ndarray) -> dict[str, np.ndarray]:
         """Zero-shot triplets apart by how new they are.
@@ -80,12 +112,12 @@ def load_zero_shot(cfg, dataset) -> ZeroShot:
     if path:
         kinds = read_kinds(path, dataset.ind_to_classes, dataset.ind_to_predicates)
         triplets = np.concatenate(list(kinds.values()))
-        return ZeroShot(triplets, training, None if "" in kinds else kinds)
+        return ZeroShot(triplets, training, None if "" in kinds else kinds, os.path.basename(path))
     if training is None:
         logging.getLogger("maskrcnn_benchmark").warning(
             "no zero-shot recall: neither %s nor DATASETS.TRAIN is given, so what training shows is not known", _KEY
         )
-        return ZeroShot(_NONE, None)
+        return ZeroShot(_NONE, None, source="none")
     evaluated = distinct_triplets(dataset.gt_classes, dataset.relationships)
     return ZeroShot(evaluated[~contains_triplets(evaluated, training.triplets)], training)
 

@@ -1,0 +1,214 @@
+"""Accumulates the ranks of a stream of graphs under one protocol, and gives every metric of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from maskrcnn_benchmark.utils.files import atomic_write
+
+from .bootstrap import LEVEL, RESAMPLES, SEED, interval, resampled
+from .image_ranks import AnnotatedGraph, PredictedGraph, rank_graph
+from .metrics import (
+    AccumulatedRecall,
+    GroupMeanRecall,
+    OpenVocabularyRecall,
+    PairAccuracy,
+    PairRecall,
+    PredicateRank,
+    RankMetric,
+    RankTable,
+    Recalls,
+    RelativeRecall,
+    SubsetRecall,
+    compute_all,
+)
+from .predicates import frequency_groups, group_columns
+from .protocol import Protocol, card_text
+from .ranks import TOP_K
+from .sgg_eval import (
+    SceneGraphEvaluation,
+    SGAccumulateRecall,
+    SGMeanRecall,
+    SGNGMeanRecall,
+    SGNGZeroShotRecall,
+    SGNoGraphConstraintRecall,
+    SGPairAccuracy,
+    SGRecall,
+    SGZeroShotRecall,
+)
+from .zero_shot import ZeroShot
+
+
+class GraphEvaluator:
+    """All metrics of relations over a stream of images: `update` with each, then `compute`.
+
+    An image costs a row of small integers per annotated relation, so memory does not grow with the predictions.
+
+    Args:
+        protocol: how is counted.
+        task: `predcls`, `sgcls` or `sgdet`.
+        test_set: a `VGDataset`, or anything that has its `ind_to_predicates`, `relationships` and `split`.
+        zero_shot: the zero-shot triplets.
+        novel: names of the novel predicates; () for none.
+    """
+
+    def __init__(self, protocol: Protocol, task: str, test_set, zero_shot: ZeroShot, novel: Iterable[str] = ()):
+        self.protocol = protocol.of_task(task)
+        self.task = task
+        self.test_set = test_set
+        self.zero_shot = zero_shot
+        self.table = RankTable()
+        self.result_dict: dict = {}
+        predicates = test_set.ind_to_predicates
+        self.sgb_metrics = make_metrics(self.result_dict, task, len(predicates), test_set, self.protocol.k)
+        shared: dict[str, Any] = {
+            "protocol": self.protocol, "num_predicates": len(predicates), "table": self.table,
+        }  # fmt: skip
+        kinds = [Recalls, PairRecall, AccumulatedRecall, RelativeRecall, PredicateRank]
+        if task != "sgdet":
+            kinds.append(PairAccuracy)
+        self.metrics: list[RankMetric] = [kind(**shared) for kind in kinds]
+        self.metrics.append(SubsetRecall(zero_shot.subsets(), **shared))
+        self.frequency: dict[str, int] | None = None
+        self.groups = None
+        if zero_shot.training is not None:
+            counts = zero_shot.training.by_predicate(len(predicates))[1:]
+            self.frequency = dict(zip(predicates[1:], counts.tolist(), strict=True))
+            self.groups = frequency_groups(self.frequency)
+            self.metrics.append(GroupMeanRecall(group_columns(self.groups.groups, predicates), **shared))
+        self.novel = list(novel)
+        if self.novel:
+            base = [name for name in predicates[1:] if name not in self.novel]
+            places = group_columns({"base": base, "novel": self.novel}, predicates)
+            self.metrics.append(OpenVocabularyRecall(places, **shared))
+        self.found: dict[str, float] = {}
+
+    def update(self, index: int, truth: AnnotatedGraph, prediction: PredictedGraph) -> None:
+        """Add an image of the test set."""
+        ranks = rank_graph(truth, prediction, self.task, self.protocol)
+        if ranks is not None:
+            self.table.add(index, ranks)
+
+    def compute(self) -> dict[str, float]:
+        """All metrics of the images so far, as fractions (ranks of predicates are numbers from 1); nan without any
+        value. docs/evaluation.md lists the names."""
+        for metric in self.sgb_metrics.values():
+            metric.register_container(self.task)
+        columns = self.table.columns()
+        if len(columns["image"]):
+            units = {"image": np.arange(len(columns["image"]))} if self.protocol.average == "relations" else {}
+            triplets = {"zeroshot_triplet": self.zero_shot.triplets}
+            collect_metrics(self.sgb_metrics, triplets, columns | units, self.task)
+        finish_metrics(self.sgb_metrics, self.task)
+        self.found = {}
+        for metric in self.sgb_metrics.values():
+            self.found |= {f"{metric.label.strip()}@{k}": value for k, value in metric.values(self.task).items()}
+        for name, value in compute_all(self.metrics, columns).items():
+            self.found.setdefault(name, float(value[0]))
+        for metric in self.metrics:
+            if isinstance(metric, PredicateRank):
+                self.found |= metric.compute()
+        return self.found
+
+    def intervals(self) -> dict[str, Any]:
+        """The 95% intervals of the metrics over resamples of the test images, see `bootstrap`; medians have none.
+
+        Returns:
+            `level`, `resamples`, `seed`, and `metrics`: [low, high] or None by name.
+        """
+        values = resampled(self.metrics, self.table.columns(), len(self.test_set.relationships))
+        return {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "metrics": {name: interval(found) for name, found in values.items()},
+        }
+
+    def card(self) -> dict[str, Any]:
+        """The whole protocol: the fields of `Protocol`, the zero-shot list, and the split with its images."""
+        numbers = np.array([len(relations) for relations in self.test_set.relationships])
+        split = {
+            "name": self.test_set.split,
+            "images": len(numbers),
+            "with_relations": int((numbers > 0).sum()),
+            "without_relations": int((numbers == 0).sum()),
+        }
+        return self.protocol.fields() | {"zero_shot": self.zero_shot.card(), "split": split}
+
+    def text(self) -> str:
+        """After `compute`: the protocol, SGB's lines, and a line for each further metric."""
+        text = f"protocol: {card_text(self.card())}\n"
+        text += "".join(metric.generate_print_string(self.task) for metric in self.sgb_metrics.values())
+        printed = {metric.label.strip() for metric in self.sgb_metrics.values()}
+        lines: dict[str, str] = {}
+        for name, value in self.found.items():
+            label, at, k = name.partition("@")
+            if label not in printed:
+                part = f"{label:>5} @ {k}: {value:.4f}; " if at else f"{label:>5}: {value:.4f}; "
+                lines[label] = lines.get(label, "SGG eval: ") + part
+        return text + "".join(f"{line} for mode={self.task}.\n" for line in lines.values())
+
+    def recall_by_predicate(self) -> dict[str, dict[str, float]]:
+        """After `compute`: recall of each predicate by its name, for `mR@k` and `ng-mR@k`."""
+        names = self.test_set.ind_to_predicates[1:]
+        return {
+            f"{metric.label.strip()}@{k}": dict(zip(names, values, strict=True))
+            for metric in self.sgb_metrics.values()
+            if isinstance(metric, SGMeanRecall)
+            for k, values in self.result_dict[f"{self.task}{metric.container}_list"].items()
+        }
+
+    def save_ranks(self, path: str | os.PathLike) -> None:
+        """Write the table of ranks as npz, with `zero_shot` bool [T], `images` and `k`: runs are compared by it."""
+        columns = self.table.columns()
+        columns["zero_shot"] = self.zero_shot.subsets()["zR"](columns["gt_triplets"])
+        with atomic_write(path) as temporary:
+            np.savez_compressed(temporary, images=len(self.test_set.relationships), k=self.protocol.k, **columns)
+
+
+# -- SGB's metrics together ------------------------------------------------------------------------------------------
+def make_metrics(
+    result_dict: dict, mode: str, num_rel: int, dataset, top_k: tuple[int, ...] = TOP_K
+) -> dict[str, SceneGraphEvaluation]:
+    """SGB's metrics, under its names and in the order of its log; pair accuracy where the boxes are given."""
+    names = dataset.ind_to_predicates
+    metrics: dict[str, SceneGraphEvaluation] = {
+        "eval_recall": SGRecall(result_dict, top_k),
+        "eval_nog_recall": SGNoGraphConstraintRecall(result_dict, top_k),
+        "eval_zeroshot_recall": SGZeroShotRecall(result_dict, top_k),
+        "eval_ng_zeroshot_recall": SGNGZeroShotRecall(result_dict, top_k),
+        "eval_mean_recall": SGMeanRecall(result_dict, num_rel, names, print_detail=True, top_k=top_k),
+        "eval_ng_mean_recall": SGNGMeanRecall(result_dict, num_rel, names, print_detail=True, top_k=top_k),
+        "eval_accumulate_recall": SGAccumulateRecall(result_dict, top_k),
+    }
+    if mode != "sgdet":
+        metrics["eval_pair_accuracy"] = SGPairAccuracy(result_dict, top_k)
+    for metric in metrics.values():
+        metric.register_container(mode)
+    return metrics
+
+
+def collect_metrics(
+    metrics: dict[str, SceneGraphEvaluation], global_container: dict, local_container: dict, mode: str
+) -> None:
+    """Give the ranks of one or many images to every metric."""
+    for metric in metrics.values():
+        if isinstance(metric, SGMeanRecall):
+            metric.collect_mean_recall_items(global_container, local_container, mode)
+            continue
+        if isinstance(metric, SGZeroShotRecall):
+            metric.prepare_zeroshot(global_container, local_container)
+        metric.calculate_recall(global_container, local_container, mode)
+
+
+def finish_metrics(metrics: dict[str, SceneGraphEvaluation], mode: str) -> None:
+    """Take the averages that need all images."""
+    for metric in metrics.values():
+        if isinstance(metric, SGMeanRecall):
+            metric.calculate_mean_recall(mode)
+        elif isinstance(metric, SGAccumulateRecall):
+            metric.calculate_accumulate(mode)
