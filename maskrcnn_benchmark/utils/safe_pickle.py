@@ -78,13 +78,16 @@ def _allowed() -> dict[tuple[str, str], Any]:
 class RestrictedUnpickler(pickle.Unpickler):
     """An unpickler that knows containers, tensors and arrays only."""
 
+    records: tuple[str, ...] = ()  # see `load_torch`
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._allowed = _allowed()
         self.placeholder = _new_placeholder()
+        self._records = {name: type(name, (), {}) for name in self.records}
 
     def find_class(self, module: str, name: str) -> Any:
-        return self._allowed.get((module, name), self.placeholder)
+        return self._records.get(name) or self._allowed.get((module, name), self.placeholder)
 
     def load(self) -> Any:
         return self._without_placeholders(super().load(), {})
@@ -120,10 +123,12 @@ def _load(stream, **kwargs) -> Any:
     return RestrictedUnpickler(stream, **kwargs).load()
 
 
-# The interface that `torch.load` wants of a pickle module.
-_pickle_module = types.SimpleNamespace(
-    __name__="restricted_pickle", Unpickler=RestrictedUnpickler, UnpicklingError=pickle.UnpicklingError, load=_load
-)
+def _pickle_module(records: tuple[str, ...]) -> types.SimpleNamespace:
+    """The interface that `torch.load` wants of a pickle module."""
+    unpickler = type("Unpickler", (RestrictedUnpickler,), {"records": records})
+    return types.SimpleNamespace(
+        __name__="restricted_pickle", Unpickler=unpickler, UnpicklingError=pickle.UnpicklingError, load=_load
+    )
 
 
 def load_pickle(path: str | os.PathLike, encoding: str = "latin1") -> Any:
@@ -140,11 +145,12 @@ def load_pickle(path: str | os.PathLike, encoding: str = "latin1") -> Any:
         raise InputError(f"weights file {path} is cut short or no pickle: {_first_line(error)}") from error
 
 
-def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:
+def load_torch(path: str | os.PathLike, mmap: bool = False, records: tuple[str, ...] = ()) -> Any:
     """Read a file of `torch.save` to the CPU: with `weights_only`, or, where that refuses, with the restricted reader.
 
     Args:
         mmap: map tensors instead of reading them, where the file's format allows it.
+        records: names of classes whose instances come as plain objects with their attributes and no method.
 
     Raises:
         InputError: a file that is missing, cut short or of another format.
@@ -156,7 +162,7 @@ def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:
         try:
             return torch.load(path, weights_only=True, **options)
         except pickle.UnpicklingError:  # it holds other objects, such as a logger
-            return torch.load(path, weights_only=False, pickle_module=_pickle_module, **options)
+            return torch.load(path, weights_only=False, pickle_module=_pickle_module(records), **options)
     except Exception as error:  # a damaged file can raise anything
         raise InputError(
             f"weights file {path} ({os.path.getsize(path)} bytes) is cut short or not of torch.save: "

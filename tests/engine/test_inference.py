@@ -150,7 +150,7 @@ def test_nothing_but_results_is_written_unless_asked_for(tmp_path):
     names = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert names == [
         "config.yml", "cost.json", "evaluation.json", "graphs.json", "ranks.npz", "result_dict.pytorch",
-        "zero_shot_triplets.json",
+        "zero_shot_kinds.json", "zero_shot_triplets.json",
     ]  # fmt: skip
 
 

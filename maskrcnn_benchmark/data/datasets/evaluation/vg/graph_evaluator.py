@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -90,6 +91,13 @@ class GraphEvaluator:
     def update(self, index: int, truth: AnnotatedGraph, prediction: PredictedGraph) -> None:
         """Add an image of the test set."""
         ranks = rank_graph(truth, prediction, self.task, self.protocol)
+        if ranks is not None:
+            self.table.add(index, ranks)
+
+    def miss(self, index: int, truth: AnnotatedGraph) -> None:
+        """Add an image without a prediction: all its relations are missed, whatever the protocol says."""
+        nothing = PredictedGraph(np.zeros((0, 4)), *np.zeros((2, 0), dtype=np.int64), np.zeros((0, 3), dtype=np.int64))
+        ranks = rank_graph(truth, nothing, self.task, dataclasses.replace(self.protocol, unpredicted="missed"))
         if ranks is not None:
             self.table.add(index, ranks)
 

@@ -47,6 +47,7 @@ class PredictedGraph(NamedTuple):
         relations: int [P, 2 or 3] of (subject index, object index) or, without `rel_scores`, (.., .., predicate); best
             first.
         rel_scores: scores of all predicates, background first, float [P, R]; None where only the relations are known.
+        free: then, relations int [L, 3] that count without graph constraint; None: `relations`.
     """
 
     boxes: np.ndarray
@@ -54,6 +55,7 @@ class PredictedGraph(NamedTuple):
     scores: np.ndarray
     relations: np.ndarray
     rel_scores: np.ndarray | None = None
+    free: np.ndarray | None = None
 
 
 def same_objects(truth: AnnotatedGraph, prediction: PredictedGraph, task: str) -> bool:
@@ -118,7 +120,7 @@ def _lists(
     found: PredictedGraph, annotated: np.ndarray | None, task: str, protocol: Protocol, limit: int
 ) -> RankedLists:
     if found.rel_scores is None:
-        return lists_from_triplets(found.relations, annotated)
+        return lists_from_triplets(found.relations, annotated, found.free)
     relabelled = None
     if (threshold := protocol.of_task(task).relation_nms) is not None:
         relabelled = relabel(found.boxes, found.classes, found.scores, found.relations, found.rel_scores, threshold)

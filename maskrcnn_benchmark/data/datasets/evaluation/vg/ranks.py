@@ -211,16 +211,20 @@ def lists_from_scores(
     return RankedLists(constrained(slice(limit)), best_relations(pairs, rel_scores, obj_scores, limit), on_annotated)
 
 
-def lists_from_triplets(relations: np.ndarray, annotated: np.ndarray | None) -> RankedLists:
+def lists_from_triplets(
+    relations: np.ndarray, annotated: np.ndarray | None, free: np.ndarray | None = None
+) -> RankedLists:
     """Lists of relations from relations without further scores.
 
     Args:
         relations: int [L, 3], best first. Of several with the same pair, the first counts under graph constraint.
         annotated: see `lists_from_scores`.
+        free: int [L, 3], those that count without graph constraint; None: `relations`.
     """
     _, first = np.unique(pack(relations[:, :2]), return_index=True)
     graph = relations[np.sort(first)]
-    return RankedLists(graph, relations, None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]])
+    on_annotated = None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]]
+    return RankedLists(graph, relations if free is None else free, on_annotated)
 
 
 # -- ranks of one image ----------------------------------------------------------------------------------------------

@@ -1,0 +1,258 @@
+"""Test sets without image files: what is annotated, by number and by name of the image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.config.paths_catalog import load_catalog
+from maskrcnn_benchmark.data.conversion.annotations import box_of, entry, number, text
+from maskrcnn_benchmark.data.datasets.vg_format import (
+    BOX_SCALE,
+    by_image,
+    load_image_filenames,
+    load_info,
+    read_graphs,
+)
+from maskrcnn_benchmark.utils.errors import InputError
+
+from ..vg.image_ranks import AnnotatedGraph
+from .eval_results import SUFFIXES, annotations_of, numbers_of
+from .json_stream import stream_json
+from .stored_arrays import StoredArrays
+
+_BACKGROUND = "__background__"
+
+
+@dataclass
+class AnnotatedSet:
+    """The images of a test set with their annotations; has of a `VGDataset` what the evaluation reads.
+
+    Attributes:
+        name: for `evaluation.json`.
+        split: `train`, `val` or `test`; "" where a file does not say.
+        ind_to_classes, ind_to_predicates: names, background first.
+        filenames: of each image.
+        img_info: `width` and `height` of each image in pixels (0 where not known), and `image_id` where there is one.
+        gt_boxes: xyxy [n, 4] of each image, at BOX_SCALE or in pixels, see `scaled`.
+        gt_classes, relationships: int [n], and int [m, 3] of (subject index, object index, predicate).
+        scaled: the boxes are at BOX_SCALE.
+        cfg: the configuration that names the data set; None without one.
+    """
+
+    name: str
+    split: str
+    ind_to_classes: list[str]
+    ind_to_predicates: list[str]
+    filenames: Sequence[str]
+    img_info: Sequence[dict]
+    gt_boxes: Sequence[np.ndarray]
+    gt_classes: Sequence[np.ndarray]
+    relationships: Sequence[np.ndarray]
+    scaled: bool = False
+    cfg: Any = None
+    _places: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    def get_img_info(self, index: int) -> dict:
+        return self.img_info[index]
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """(width, height) in pixels; None where not known."""
+        info = self.img_info[index]
+        return (info["width"], info["height"]) if info["width"] and info["height"] else None
+
+    def graph(self, index: int) -> AnnotatedGraph:
+        """What an image shows, in pixels."""
+        boxes = self.gt_boxes[index]
+        if self.scaled:
+            width, height = self.size(index)
+            boxes = (boxes / BOX_SCALE * max(width, height)).astype(np.float32).reshape(-1, 4)
+            boxes = boxes.clip(0, np.array([width - 1, height - 1] * 2, dtype=np.float32))
+        return AnnotatedGraph(boxes, self.gt_classes[index], self.relationships[index])
+
+    def find(self, key: str) -> int | None:
+        """The place of an image by its path, file name, file name without suffix, or id; None without such an image."""
+        if not self._places:
+            self._index()
+        place = self._places.get(key)
+        if place is None:
+            base = os.path.basename(key)
+            place = self._places.get(base, self._places.get(os.path.splitext(base)[0], -1))
+        return None if place < 0 else place
+
+    def subset(self, places: Sequence[int]) -> AnnotatedSet:
+        """A part of the images, in rising order of their places."""
+        columns = ("filenames", "img_info", "gt_boxes", "gt_classes", "relationships")
+        return replace(self, _places={}, **{name: [getattr(self, name)[i] for i in places] for name in columns})
+
+    def _index(self) -> None:
+        """Names that two images share find neither."""
+        for place, (name, info) in enumerate(zip(self.filenames, self.img_info, strict=True)):
+            base = os.path.basename(name)
+            for key in {name, base, os.path.splitext(base)[0], str(info.get("image_id", base))}:
+                self._places[key] = -1 if key in self._places else place
+
+
+def read_annotated_set(
+    path: str | os.PathLike, dataset: str = "", dict_file: str | None = None, opts: Sequence[str] = ()
+) -> AnnotatedSet:
+    """A test set of a configuration (`.yaml`, `.yml`), or of json.
+
+    Args:
+        path: configuration; json, as tools/predict.py writes it and tools/build_dataset.py reads it, or with boxes as
+            OpenPSG has it; or SGB's `eval_results.pytorch`, which holds the annotations too.
+        dataset: name in the catalog; "": the first of DATASETS.TEST.
+        dict_file: dictionary json with names and their numbers, for scene graphs and for SGB's file; None: numbers by the alphabet, and
+            numbers as names.
+        opts: configuration keys and values.
+
+    Raises:
+        InputError: a file that is missing or not as described.
+    """
+    if str(path).endswith((".yaml", ".yml")):
+        return _of_catalog(path, dataset, opts)
+    names = load_info(dict_file)[:2] if dict_file else None
+    if str(path).endswith(SUFFIXES):
+        return _of_eval_results(path, names)
+    first = next(iter(stream_json(path, ("data",))), None)
+    if first is None:
+        raise InputError(f"{path} has no image")
+    if isinstance(first[1], dict) and "objects" in first[1]:
+        return _of_graphs(path, names)
+    return _of_openpsg(path)
+
+
+def _of_catalog(path: str | os.PathLike, dataset: str, opts: Sequence[str]) -> AnnotatedSet:
+    cfg = load_config(str(path), [*opts, "MODEL.DEVICE", "cpu"])
+    dataset = dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else "")
+    if not dataset:
+        raise InputError(f"{path} names no DATASETS.TEST; say which data set of the catalog counts with --dataset")
+    args = load_catalog(cfg).DatasetCatalog.get(dataset, cfg)["args"]
+    classes, predicates, _ = load_info(args["dict_file"])
+    graphs = read_graphs(
+        args["roidb_file"], args["split"], -1, args["num_val_im"], args["filter_empty_rels"],
+        args["filter_non_overlap"] and args["split"] == "train",
+    )  # fmt: skip
+    filenames, img_info = load_image_filenames(args["img_dir"], args["image_file"])
+    if len(filenames) != len(graphs.mask):
+        raise InputError(f"{args['image_file']} lists {len(filenames)} images, but the h5 has {len(graphs.mask)}")
+    chosen = np.flatnonzero(graphs.mask)
+    return AnnotatedSet(
+        name=dataset,
+        split=args["split"],
+        ind_to_classes=classes,
+        ind_to_predicates=predicates,
+        filenames=[filenames[i] for i in chosen],
+        img_info=[img_info[i] for i in chosen],
+        gt_boxes=by_image(graphs.boxes, graphs.num_boxes),
+        gt_classes=by_image(graphs.labels, graphs.num_boxes),
+        relationships=by_image(graphs.relations, graphs.num_relations),
+        scaled=True,
+        cfg=cfg,
+    )
+
+
+def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | None) -> AnnotatedSet:
+    """The json of scene graphs, see `conversion.annotations`."""
+    if names is None:
+        found: tuple[set[str], set[str]] = set(), set()
+        for _, graph in _graphs(path):
+            found[0].update(text(one["name"], "the name of an object") for one in graph["objects"])
+            found[1].update(text(one["predicate"], "a predicate") for one in graph.get("relations", []))
+        names = tuple([_BACKGROUND, *sorted(each)] for each in found)
+    annotated = _empty(path, *names)
+    classes, predicates = ({name: i for i, name in enumerate(each)} for each in names)
+    for file_name, graph in _graphs(path):
+        objects = graph["objects"]
+        with entry(path, f"image {file_name}"):
+            relations = [
+                (
+                    number(one["subject"], len(objects), "the subject of a relation"),
+                    number(one["object"], len(objects), "the object of a relation"),
+                    _known(predicates, one["predicate"], "predicate"),
+                )
+                for one in graph.get("relations", [])
+            ]
+            labels = [_known(classes, one["name"], "class") for one in objects]
+            _add(annotated, file_name, graph, [box_of(one["box"]) for one in objects], labels, relations)
+    return annotated
+
+
+def _graphs(path: str | os.PathLike) -> Iterator[tuple[str, dict]]:
+    for file_name, graph in stream_json(path):
+        with entry(path, f"image {file_name}"):
+            if not isinstance(graph, dict) or not isinstance(graph["objects"], list):
+                raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
+            yield file_name, graph
+
+
+def _known(numbers: dict[str, int], name: str, what: str) -> int:
+    if numbers.get(name, 0) == 0:
+        raise InputError(f"the dictionary has no {what} {name!r}")
+    return numbers[name]
+
+
+def _of_openpsg(path: str | os.PathLike) -> AnnotatedSet:
+    """OpenPSG's json with boxes: classes and predicates are numbered from 0, without background."""
+    head: dict[str, Any] = {}
+    for key, value in stream_json(path, ("data",)):
+        if key != "data":
+            head[key] = value
+    if "predicate_classes" not in head or "thing_classes" not in head:
+        raise InputError(
+            f"{path} holds neither scene graphs by file name nor OpenPSG's data; docs/evaluation.md describes both"
+        )
+    classes = [*head["thing_classes"], *head.get("stuff_classes", [])]
+    annotated = _empty(path, [_BACKGROUND, *classes], [_BACKGROUND, *head["predicate_classes"]])
+    chosen = {str(one) for one in head["test_image_ids"]} if "test_image_ids" in head else None
+    for key, image in stream_json(path, ("data",)):
+        if key != "data" or (chosen is not None and str(image.get("image_id")) not in chosen):
+            continue
+        with entry(path, f"image {image.get('image_id')}"):
+            objects = image["annotations"]
+            relations = [
+                (
+                    number(s, len(objects), "the subject of a relation"),
+                    number(o, len(objects), "the object of a relation"),
+                    1 + number(p, len(annotated.ind_to_predicates) - 1, "the predicate of a relation"),
+                )
+                for s, o, p in image["relations"]
+            ]
+            labels = [1 + number(one["category_id"], len(classes), "the category of an object") for one in objects]
+            boxes = [box_of(one["bbox"]) for one in objects]
+            _add(annotated, image.get("file_name", str(image["image_id"])), image, boxes, labels, relations)
+    return annotated
+
+
+def _of_eval_results(path: str | os.PathLike, names: tuple[list[str], list[str]] | None) -> AnnotatedSet:
+    if names is None:
+        names = tuple([_BACKGROUND, *map(str, range(1, count))] for count in numbers_of(path))
+    annotated = _empty(path, *names)
+    for index, ((width, height), *arrays) in enumerate(annotations_of(path)):
+        _add(annotated, str(index), {"width": width, "height": height}, *arrays)
+    return annotated
+
+
+def _empty(path: str | os.PathLike, classes: list[str], predicates: list[str]) -> AnnotatedSet:
+    name = os.path.splitext(os.path.basename(path))[0]
+    stored = StoredArrays(np.float32, 4), StoredArrays(np.int64), StoredArrays(np.int64, 3)
+    return AnnotatedSet(name, "", list(classes), list(predicates), [], [], *stored)
+
+
+def _add(annotated: AnnotatedSet, file_name: str, image: dict, boxes, labels, relations) -> None:
+    info = {"width": image.get("width") or 0, "height": image.get("height") or 0}
+    if "image_id" in image:
+        info["image_id"] = image["image_id"]
+    annotated.filenames.append(file_name)
+    annotated.img_info.append(info)
+    annotated.gt_boxes.append(boxes)
+    annotated.gt_classes.append(labels)
+    annotated.relationships.append(relations)

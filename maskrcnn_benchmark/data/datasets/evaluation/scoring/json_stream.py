@@ -1,0 +1,113 @@
+"""Reads a large json file entry by entry, so that memory holds one image at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from maskrcnn_benchmark.utils.errors import InputError
+
+_CHUNK = 1 << 20  # characters
+
+
+def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The entries of a json file that holds an object or a list.
+
+    Args:
+        lists: keys of the outermost object whose lists come element by element.
+
+    Yields:
+        (key, value) of an object, (key, element) for lists that `lists` names, ("", element) of a list.
+
+    Raises:
+        InputError: a missing file, or one that is no json or is cut short.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"{path} does not exist")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            yield from _entries(_Reader(stream), lists)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is cut short or no json: {error}") from error
+
+
+class _Reader:
+    """A window on the text of a file that moves on with what has been read."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.text, self.place, self.ended = "", 0, False
+        self.decode = json.JSONDecoder().raw_decode
+
+    def more(self) -> bool:
+        """Read on, at least as much as there is, so that a long value is not tried again and again."""
+        rest = self.text[self.place :]
+        new = self.stream.read(max(_CHUNK, len(rest)))
+        self.ended = not new
+        self.text, self.place = rest + new, 0
+        return not self.ended
+
+    def peek(self) -> str:
+        """The next character that is no space; "" at the end."""
+        while True:
+            while self.place < len(self.text):
+                if not self.text[self.place].isspace():
+                    return self.text[self.place]
+                self.place += 1
+            if not self.more():
+                return ""
+
+    def take(self, wanted: str) -> str:
+        """One of some characters."""
+        found = self.peek()
+        if not found or found not in wanted:
+            raise json.JSONDecodeError(f"one of {' '.join(wanted)} is missing", self.text, self.place)
+        self.place += 1
+        return found
+
+    def value(self) -> Any:
+        self.peek()
+        while True:
+            try:
+                value, end = self.decode(self.text, self.place)
+                if end < len(self.text) or self.ended:  # a number at the end may go on
+                    self.place = end
+                    return value
+            except json.JSONDecodeError:
+                if self.ended:
+                    raise
+            self.more()
+
+
+def _entries(reader: _Reader, lists: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if reader.take("{[") == "[":
+        yield from _elements(reader, "")
+    elif reader.peek() == "}":
+        reader.take("}")
+    else:
+        while True:
+            key = reader.value()
+            if not isinstance(key, str):
+                raise json.JSONDecodeError("a key is no string", reader.text, reader.place)
+            reader.take(":")
+            if key in lists and reader.peek() == "[":
+                reader.take("[")
+                yield from _elements(reader, key)
+            else:
+                yield key, reader.value()
+            if reader.take(",}") == "}":
+                break
+    if reader.peek():
+        raise json.JSONDecodeError("there is more behind the end", reader.text, reader.place)
+
+
+def _elements(reader: _Reader, key: str) -> Iterator[tuple[str, Any]]:
+    if reader.peek() == "]":
+        reader.take("]")
+        return
+    while True:
+        yield key, reader.value()
+        if reader.take(",]") == "]":
+            return
