@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,8 +22,10 @@ from maskrcnn_benchmark.data.datasets.vg_format import (
 from maskrcnn_benchmark.utils.errors import InputError
 
 from ..vg.image_ranks import AnnotatedGraph
+from .clean import checked_boxes, checked_places
 from .eval_results import SUFFIXES, annotations_of, numbers_of
 from .json_stream import stream_json
+from .notes import Notes
 from .stored_arrays import StoredArrays
 
 _BACKGROUND = "__background__"
@@ -162,42 +164,48 @@ def _of_catalog(path: str | os.PathLike, dataset: str, opts: Sequence[str]) -> A
 
 def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | None) -> AnnotatedSet:
     """The json of scene graphs, see `conversion.annotations`."""
-    if names is None:
-        found: tuple[set[str], set[str]] = set(), set()
-        for _, graph in _graphs(path):
-            found[0].update(text(one["name"], "the name of an object") for one in graph["objects"])
-            found[1].update(text(one["predicate"], "a predicate") for one in graph.get("relations", []))
-        names = tuple([_BACKGROUND, *sorted(each)] for each in found)
-    annotated = _empty(path, *names)
-    classes, predicates = ({name: i for i, name in enumerate(each)} for each in names)
-    for file_name, graph in _graphs(path):
-        objects = graph["objects"]
-        with entry(path, f"image {file_name}"):
-            relations = [
-                (
-                    number(one["subject"], len(objects), "the subject of a relation"),
-                    number(one["object"], len(objects), "the object of a relation"),
-                    _known(predicates, one["predicate"], "predicate"),
-                )
-                for one in graph.get("relations", [])
-            ]
-            labels = [_known(classes, one["name"], "class") for one in objects]
-            _add(annotated, file_name, graph, [box_of(one["box"]) for one in objects], labels, relations)
-    return annotated
-
-
-def _graphs(path: str | os.PathLike) -> Iterator[tuple[str, dict]]:
+    annotated = _empty(path, *(names or ([_BACKGROUND], [_BACKGROUND])))
+    notes = Notes()
+    classes, predicates = (_Numbers(each, names is None) for each in (annotated.ind_to_classes, annotated.ind_to_predicates))
     for file_name, graph in stream_json(path):
         with entry(path, f"image {file_name}"):
             if not isinstance(graph, dict) or not isinstance(graph["objects"], list):
                 raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
-            yield file_name, graph
+            objects = graph["objects"]
+            count, relations = len(objects), graph.get("relations", [])
+            pairs = checked_places([(one["subject"], one["object"]) for one in relations], count, file_name)
+            rows = np.column_stack((pairs[:, :2], [predicates[one["predicate"]] for one in relations]))
+            boxes = checked_boxes([one["box"] for one in objects], count, file_name, notes)
+            _add(annotated, file_name, graph, boxes, [classes[one["name"]] for one in objects], rows)
+    if names is None:
+        order = classes.by_the_alphabet(), predicates.by_the_alphabet()
+        annotated.gt_classes = annotated.gt_classes.changed(lambda labels: order[0][labels])
+        annotated.relationships = annotated.relationships.changed(
+            lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]]))
+        )
+        annotated.ind_to_classes, annotated.ind_to_predicates = classes.names, predicates.names
+    return annotated
 
 
-def _known(numbers: dict[str, int], name: str, what: str) -> int:
-    if numbers.get(name, 0) == 0:
-        raise InputError(f"the dictionary has no {what} {name!r}")
-    return numbers[name]
+class _Numbers(dict):
+    """Numbers of names; a new one gets the next number, where that is allowed."""
+
+    def __init__(self, names: list[str], growing: bool):
+        super().__init__({name: i for i, name in enumerate(names) if i})
+        self.names, self.growing = list(names), growing
+
+    def __missing__(self, name: str) -> int:
+        if not self.growing:
+            raise InputError(f"the dictionary has no {name!r}")
+        self[text(name, "the name of an object or a predicate")] = len(self.names)
+        self.names.append(name)
+        return len(self.names) - 1
+
+    def by_the_alphabet(self) -> np.ndarray:
+        """Sort the names; the new number of each old one."""
+        order = [0, *sorted(range(1, len(self.names)), key=self.names.__getitem__)]
+        self.names = [self.names[i] for i in order]
+        return np.argsort(order)
 
 
 def _of_openpsg(path: str | os.PathLike) -> AnnotatedSet:
@@ -218,14 +226,10 @@ def _of_openpsg(path: str | os.PathLike) -> AnnotatedSet:
             continue
         with entry(path, f"image {image.get('image_id')}"):
             objects = image["annotations"]
-            relations = [
-                (
-                    number(s, len(objects), "the subject of a relation"),
-                    number(o, len(objects), "the object of a relation"),
-                    1 + number(p, len(annotated.ind_to_predicates) - 1, "the predicate of a relation"),
-                )
-                for s, o, p in image["relations"]
-            ]
+            relations = checked_places(image["relations"], len(objects), str(image["image_id"]))
+            for predicate in relations[:, 2].tolist():
+                number(predicate, len(annotated.ind_to_predicates) - 1, "the predicate of a relation")
+            relations[:, 2] += 1
             labels = [1 + number(one["category_id"], len(classes), "the category of an object") for one in objects]
             boxes = [box_of(one["bbox"]) for one in objects]
             _add(annotated, image.get("file_name", str(image["image_id"])), image, boxes, labels, relations)

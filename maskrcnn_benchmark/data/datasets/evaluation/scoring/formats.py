@@ -88,12 +88,12 @@ class SceneGraphs(Reader):
         objects, relations, notes = graph["objects"], graph.get("relations") or [], self.notes
         number, predicate, count = self.classes, self.predicates, len(objects)
         boxes = checked_boxes([one["box"] for one in objects], count, key, notes)
-        classes = np.array([number(one["name"]) for one in objects], dtype=np.int64)
+        classes = np.array([number[one["name"]] for one in objects], dtype=np.int64)
         scores = np.ones(count)
         if objects and "score" in objects[0]:
             scores = checked_scores([one.get("score") for one in objects], count, key, "objects")
         rows = checked_places([(one["subject"], one["object"]) for one in relations], count, key)
-        labels = np.array([predicate(one["predicate"]) for one in relations], dtype=np.int64)
+        labels = np.array([predicate[one["predicate"]] for one in relations], dtype=np.int64)
         given = [one["score"] for one in relations if "score" in one]
         if given and len(given) != len(relations):
             raise InputError(f"{self.path}, image {key}: {len(given)} of {len(relations)} relations have a score")
@@ -200,7 +200,7 @@ class CustomPredictions(Reader):
             raise InputError(
                 f"{self.path}, image {key}: {number.what} {wrong[0]} is none of the {len(names)} of the info file"
             )
-        return np.array([number(names[label]) for label in labels.tolist()], dtype=np.int64)
+        return np.array([number[names[label]] for label in labels.tolist()], dtype=np.int64)
 
     def _all_scores(self, all_scores, pairs: int, key: str) -> np.ndarray:
         """Scores by the numbers of the test set, float32 [P, R + unknown predicates], which keep their places."""
@@ -213,7 +213,7 @@ class CustomPredictions(Reader):
             raise InputError(f"{self.path}, image {key}: rel_all_scores is {list(given.shape)}, expected {[pairs, len(names)]}")
         if not np.isfinite(given).all():
             raise InputError(f"image {key}: a score of relations is nan or infinite")
-        numbers, known = [self.predicates(name) for name in names], len(self.annotated.ind_to_predicates)
+        numbers, known = [self.predicates[name] for name in names], len(self.annotated.ind_to_predicates)
         unknown = iter(range(known, known + len(names)))
         columns = [next(unknown) if number == UNKNOWN else number for number in numbers]
         scores = np.zeros((pairs, max([known - 1, *columns]) + 1), dtype=np.float32)

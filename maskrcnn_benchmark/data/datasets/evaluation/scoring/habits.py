@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
+
 from ..vg.image_ranks import AnnotatedGraph, PredictedGraph
-from ..vg.ranks import object_overlaps
 
 _IMAGES = 200  # that are looked at
 _FITS = 0.8  # IoU from which two boxes are of the same object
@@ -31,7 +32,7 @@ class Habits:
         if self._images >= _IMAGES or not len(truth.boxes) or not len(found.boxes):
             return
         self._images += 1
-        overlaps = object_overlaps(found.boxes, truth.boxes)
+        overlaps = bbox_overlaps(found.boxes, truth.boxes)
         place, best = overlaps.argmax(1), overlaps.max(1)
         fitting = np.flatnonzero(best >= _FITS)
         self._shifts.append(found.boxes[fitting] - truth.boxes[place[fitting]])

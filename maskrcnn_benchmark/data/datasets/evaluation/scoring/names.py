@@ -19,8 +19,8 @@ def plain(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).lower()
 
 
-class Numbering:
-    """Numbers of names, background being 0; remembers what was not known.
+class Numbering(dict[str, int]):
+    """Numbers by name: 0 for the background, `UNKNOWN` for what the test set lacks; remembers what was not known.
 
     Args:
         names: of the test set, background first.
@@ -28,28 +28,22 @@ class Numbering:
     """
 
     def __init__(self, names: Sequence[str], what: str):
+        super().__init__({name: i for i, name in enumerate(names)})
         self.names, self.what = list(names), what
-        self._number = {name: i for i, name in enumerate(names)}
         self._plain = {plain(name): i for i, name in enumerate(names) if i}
         self.unknown: Counter[str] = Counter()
         self.respelt: dict[str, str] = {}
 
-    def __call__(self, name: str) -> int:
-        """The number of a name: 0 for the background, `UNKNOWN` where the test set lacks it."""
-        number = self._number.get(name)
-        if number is None or number == UNKNOWN:
-            number = self._learn(name)
-        return number
-
-    def _learn(self, name: str) -> int:
+    def __missing__(self, name: str) -> int:
         """The number of a name that is not spelt as in the test set."""
-        number = 0 if name in BACKGROUND else self._plain.get(plain(name), UNKNOWN)
-        if number == UNKNOWN:
+        if name in BACKGROUND:
+            self[name] = 0
+        elif (number := self._plain.get(plain(name))) is not None:
+            self[name], self.respelt[name] = number, self.names[number]
+        else:
             self.unknown[name] += 1
-        elif number:
-            self.respelt[name] = self.names[number]
-        self._number[name] = number
-        return number
+            return UNKNOWN
+        return self[name]
 
     def notes(self) -> list[str]:
         """What was respelt and what was not known, a sentence each."""

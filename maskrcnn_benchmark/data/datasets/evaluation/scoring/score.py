@@ -13,12 +13,12 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 
 from ..vg.graph_evaluator import GraphEvaluator
 from ..vg.image_ranks import AnnotatedGraph, PredictedGraph
 from ..vg.predicates import novel_predicates
 from ..vg.protocol import Protocol
-from ..vg.ranks import object_overlaps
 from ..vg.summary import relation_summary, write_evaluation, write_json, write_relation_files
 from ..vg.zero_shot import ZeroShot, load_zero_shot, read_kinds
 from .annotated_set import AnnotatedSet
@@ -182,7 +182,7 @@ def in_order_of_annotation(
     count = len(truth.boxes)
     if len(graph.boxes) != count or not count:
         return graph
-    overlaps = object_overlaps(graph.boxes, truth.boxes)
+    overlaps = bbox_overlaps(graph.boxes, truth.boxes)
     fits = overlaps >= _GIVEN
     if task == "predcls":
         fits &= graph.classes[:, None] == truth.classes[None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import numpy as np
@@ -22,13 +22,21 @@ class StoredArrays(Sequence):
     def __init__(self, dtype, columns: int | None = None):
         self.dtype, self.columns = np.dtype(dtype), columns
         self._file = tempfile.TemporaryFile()
-        self._starts = [0]
+        self._starts, self._unflushed = [0], False
 
     def append(self, array) -> None:
         """Add an array."""
         data = np.ascontiguousarray(array, dtype=self.dtype).tobytes()
         self._file.write(data)
         self._starts.append(self._starts[-1] + len(data))
+        self._unflushed = True
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> StoredArrays:
+        """The arrays after a change, each."""
+        stored = StoredArrays(self.dtype, self.columns)
+        for array in self:
+            stored.append(change(array))
+        return stored
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -42,7 +50,9 @@ class StoredArrays(Sequence):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        self._file.flush()
+        if self._unflushed:
+            self._file.flush()
+            self._unflushed = False
         start, end = self._starts[index], self._starts[index + 1]
         values = np.frombuffer(os.pread(self._file.fileno(), end - start, start), dtype=self.dtype)
         return values if self.columns is None else values.reshape(-1, self.columns)

@@ -103,8 +103,8 @@ def rank_graph(
             "no pair accuracy", len(prediction.boxes), len(truth.boxes), task,
         )  # fmt: skip
     found = with_given_objects(truth, prediction, task)
-    overlaps = object_overlaps(found.boxes, truth.boxes, protocol.inclusive_boxes)
-    agreement = (overlaps >= protocol.iou_threshold) & (found.classes[:, None] == truth.classes[None])
+    overlaps = object_overlaps(found.boxes, found.classes, truth.boxes, truth.classes, protocol.inclusive_boxes)
+    agreement = overlaps >= protocol.iou_threshold
     lists = _lists(found, annotated_pairs(relations, len(agreement)) if same else None, task, protocol, limit)
     once = overlaps if protocol.matching == "once" else None
     ranks = rank_lists(relations, lists, agreement, once, protocol.constraint, limit)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 
 TOP_K = (20, 50, 100)
 # A relation that none of the first 100 predictions matches has this rank; the usual recalls look no further down.
@@ -22,21 +21,38 @@ RANKS = ("rank", "nogc_rank", "pair_rank", "matched_pair_rank", "predicate_rank"
 
 
 # -- objects and relations of one image ------------------------------------------------------------------------------
-def object_overlaps(pred_boxes: np.ndarray, gt_boxes: np.ndarray, inclusive: bool = True) -> np.ndarray:
-    """IoU of xyxy boxes [N, 4] and [M, 4] in pixels, float32 [N, M].
+def object_overlaps(
+    pred_boxes: np.ndarray,
+    pred_classes: np.ndarray,
+    gt_boxes: np.ndarray,
+    gt_classes: np.ndarray,
+    inclusive: bool = True,
+) -> np.ndarray:
+    """IoU of predicted and annotated objects of the same class, 0 elsewhere.
 
     Args:
+        pred_boxes, gt_boxes: [N, 4] and [M, 4], xyxy in pixels.
+        pred_classes, gt_classes: int [N] and [M].
         inclusive: a box from x1 to x2 is x2 - x1 + 1 wide; else x2 - x1.
 
-    >>> a, b = np.array([[0, 0, 9, 9]]), np.array([[0, 5, 9, 14]])
-    >>> [f"{object_overlaps(a, b, inclusive).item():.4f}" for inclusive in (True, False)]
+    Returns:
+        float32 [N, M].
+
+    >>> a, b, same = np.array([[0, 0, 9, 9]]), np.array([[0, 5, 9, 14]]), np.array([7])
+    >>> [f"{object_overlaps(a, same, b, same, inclusive).item():.4f}" for inclusive in (True, False)]
     ['0.3333', '0.2857']
     """
-    if not inclusive:  # the same boxes without their last row and column
-        pred_boxes, gt_boxes = (np.asarray(boxes, dtype=np.float32) - (0, 0, 1, 1) for boxes in (pred_boxes, gt_boxes))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.nan_to_num(bbox_overlaps(pred_boxes, gt_boxes), posinf=0.0)
-    return bbox_overlaps(pred_boxes, gt_boxes)
+    rows, columns = np.nonzero(pred_classes[:, None] == gt_classes[None])
+    ours, theirs = np.asarray(pred_boxes, np.float32)[rows], np.asarray(gt_boxes, np.float32)[columns]
+    last = np.float32(inclusive)
+    sides = np.minimum(ours[:, 2:], theirs[:, 2:]) - np.maximum(ours[:, :2], theirs[:, :2]) + last
+    sides = np.clip(sides, 0, None)
+    common = sides[:, 0] * sides[:, 1]
+    areas = [(b[:, 2] - b[:, 0] + last) * (b[:, 3] - b[:, 1] + last) for b in (ours, theirs)]
+    together = areas[0] + areas[1] - common
+    overlaps = np.zeros((len(pred_boxes), len(gt_boxes)), dtype=np.float32)
+    overlaps[rows, columns] = np.divide(common, together, out=np.zeros_like(common), where=together > 0)
+    return overlaps
 
 
 def object_agreement(
@@ -45,17 +61,16 @@ def object_agreement(
     gt_boxes: np.ndarray,
     gt_classes: np.ndarray,
     iou_threshold: float = 0.5,
+    inclusive: bool = True,
 ) -> np.ndarray:
-    """Which predicted object is which annotated object: same class, and an IoU that reaches the threshold.
+    """Which predicted object is which annotated object: same class, and an IoU that reaches the threshold (above 0).
 
-    Args:
-        pred_boxes, gt_boxes: [N, 4] and [M, 4], xyxy in pixels, inclusive corners.
-        pred_classes, gt_classes: int [N] and [M].
+    For the arguments see `object_overlaps`.
 
     Returns:
         bool [N, M].
     """
-    return (object_overlaps(pred_boxes, gt_boxes) >= iou_threshold) & (pred_classes[:, None] == gt_classes[None])
+    return object_overlaps(pred_boxes, pred_classes, gt_boxes, gt_classes, inclusive) >= iou_threshold
 
 
 def match_pairs(pairs: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from .graph_sample import graph_of_image, sample_indices
 from .image_ranks import AnnotatedGraph, PredictedGraph, rank_graph, same_objects, with_given_objects
 from .predicates import novel_predicates
 from .protocol import PROTOCOLS, protocol_of
-from .ranks import object_overlaps
+from .ranks import object_agreement
 from .saved_output import save_output  # noqa: F401  (SGB's users find it here)
 from .summary import relation_summary, write_evaluation, write_json, write_relation_files
 from .zero_shot import check_zero_shot_file, load_zero_shot
@@ -163,13 +163,14 @@ class VGEvaluator:
     def _graph(self, index: int, truth: AnnotatedGraph, prediction: PredictedGraph) -> dict:
         protocol = self.graphs.protocol
         found = with_given_objects(truth, prediction, self.mode)
-        overlaps = object_overlaps(found.boxes, truth.boxes, protocol.inclusive_boxes)
         return graph_of_image(
             self.dataset,
             index,
             (truth.boxes, truth.classes, truth.counted(protocol)),
             (found.boxes, found.classes, found.relations, found.rel_scores),
-            (overlaps >= protocol.iou_threshold) & (found.classes[:, None] == truth.classes[None]),
+            object_agreement(
+                found.boxes, found.classes, truth.boxes, truth.classes, protocol.iou_threshold, protocol.inclusive_boxes
+            ),
             all_boxes=same_objects(truth, prediction, self.mode),
         )
 
