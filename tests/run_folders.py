@@ -11,6 +11,7 @@ from support import HEAD, TASKS, flat
 
 import maskrcnn_benchmark.modeling.roi_heads.relation_head  # noqa: F401  (registers RelCLIP's keys)
 from maskrcnn_benchmark.config import cfg as default_config
+from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import PROTOCOLS
 
 PREDICATES = {"on": 900, "has": 300, "near": 200, "riding": 40, "under": 12, "part of": 3}  # with training labels
 METRICS = ("R", "mR", "zR", "ng-R", "ng-mR", "ng-zR", "zR-seen_pair", "zR-new_pair")
@@ -49,8 +50,7 @@ def write_run(
     summary = {
         "dataset": DATASET,
         "task": task,
-        "protocol": "sgb",
-        "iou_threshold": 0.5,
+        "protocol": PROTOCOLS["sgb"].fields(),
         "num_images": 3,
         "num_images_evaluated": 3,
         "test_set": "aaaa",

@@ -38,8 +38,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--task", choices=("predcls", "sgcls", "sgdet"), default="", help="default: as the file shows")
     parser.add_argument("--output", required=True, metavar="DIR", help="gets inference/<data set>/evaluation.json")
     parser.add_argument("--name", default="", metavar="MODEL", help="what the comparison calls it; default: the file")
-    parser.add_argument("--dataset", default="", metavar="NAME", help="of the catalog; default: the first DATASETS.TEST")
-    parser.add_argument("--dict-file", metavar="FILE", help="names and their numbers, for ground truth that is no config")
+    parser.add_argument(
+        "--dataset", default="", metavar="NAME", help="of the catalog; default: the first DATASETS.TEST"
+    )
+    parser.add_argument(
+        "--dict-file", metavar="FILE", help="names and their numbers, for ground truth that is no config"
+    )
     parser.add_argument("--zero-shot", default="", metavar="FILE", help="zero-shot triplets")
     parser.add_argument("--novel", nargs="+", default=[], metavar="PREDICATE", help="novel predicates, or ovsgtr")
     parser.add_argument("--info", metavar="FILE", help="info file of custom_prediction.json; default: beside it")

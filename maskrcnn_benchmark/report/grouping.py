@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import differing_field
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .runs import KIND_METRICS, PLACES, Run
@@ -72,7 +73,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Table:
-    """What may be compared: one task, one protocol, one IoU threshold, the same test sets.
+    """What may be compared: one task, one protocol, the same test sets.
 
     Attributes:
         datasets: their names in the catalog.
@@ -83,13 +84,22 @@ class Table:
     """
 
     task: str
-    protocol: str
-    iou_threshold: float
+    protocol: dict[str, Any]
     datasets: tuple[str, ...]
     test_sets: tuple[str, ...]
     settings: tuple[Setting, ...]
     kinds_comparable: bool
     reference: str
+
+    @property
+    def k(self) -> tuple[int, ...]:
+        """At how many predictions recalls were taken."""
+        return tuple(self.protocol["k"])
+
+    @property
+    def main_k(self) -> int:
+        """The one that is shown where only one is: 50, or else the largest."""
+        return 50 if 50 in self.k else self.k[-1]
 
     @property
     def title(self) -> str:
@@ -152,8 +162,7 @@ def check_names(tables: Sequence[Table], names: Sequence[str]) -> None:
 
 
 def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str) -> Table:
-    for key, what in (("protocol", "by the protocols"), ("iou_threshold", "at the IoU thresholds")):
-        _check_same(runs, key, f"were evaluated {what}", "set TEST.RELATION alike and test again")
+    _check_protocols(runs)
     settings = _settings(runs)
     if data_per_seed:
         _check_seeds(settings)
@@ -172,14 +181,36 @@ def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str) -> T
     }
     return Table(
         task=task,
-        protocol=runs[0].evaluation["protocol"],
-        iou_threshold=runs[0].evaluation["iou_threshold"],
+        protocol=_common_card(runs),
         datasets=tuple(dict.fromkeys(run.dataset for run in runs)),
         test_sets=tuple(dict.fromkeys(run.evaluation["test_set"] for run in runs)),
         settings=settings,
         kinds_comparable=all(len(found) == 1 for found in kinds.values()),
         reference=reference,
     )
+
+
+def _check_protocols(runs: Sequence[Run]) -> None:
+    """All fields of the protocol are the same; the card's name does not matter."""
+    first = runs[0]
+    for run in runs[1:]:
+        ours, theirs = first.evaluation["protocol"], run.evaluation["protocol"]
+        if field := differing_field(ours, theirs):
+            raise InputError(
+                f"{first.folder} and {run.folder} were evaluated by the protocols {ours['name']} and {theirs['name']}, "
+                f"whose {field} is {ours.get(field)} and {theirs.get(field)}, so their numbers must not stand in one "
+                "table; set TEST.RELATION alike and test again"
+            )
+
+
+def _common_card(runs: Sequence[Run]) -> dict[str, Any]:
+    """The protocol card of the first run, with what is measured (zero-shot list, split) where all runs agree in it."""
+    cards = [run.evaluation["protocol"] for run in runs]
+    return {
+        key: value
+        for key, value in cards[0].items()
+        if all(card.get(key) == value for card in cards[1:]) or key == "name"
+    }
 
 
 def _check_same(runs: Sequence[Run], key: str, what: str, advice: str) -> None:

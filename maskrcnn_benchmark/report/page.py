@@ -101,7 +101,7 @@ def _section(table: Table, show: Sequence[str]) -> str:
         if len(chosen) > len(pictured) and len(pictured) < 2:
             pictured = _pictured(chosen, "" if show else table.reference)
         for heading, plot in (
-            (f"Recall@50 of each predicate, {supervision} labels", predicate_plot(table, chosen)),
+            (f"Recall@{table.main_k} of each predicate, {supervision} labels", predicate_plot(table, chosen)),
             (f"Learning curves, {supervision} labels", curve_plot(table, chosen)),
         ):
             if plot:

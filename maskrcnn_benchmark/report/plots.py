@@ -32,7 +32,7 @@ _SHARED_LOSS, _TOTAL_LOSS = "loss_rel", "loss"
 
 
 def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
-    """Recall@50 of every predicate, from the most to the least frequent in training, above its number of labels.
+    """Recall (at 50, where that was measured) of every predicate, from the most to the least frequent in training, above its number of labels.
 
     Returns:
         SVG; "" where an evaluation does not tell the frequencies.
@@ -46,7 +46,7 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(max(8, 0.24 * len(names) + 1.5), 5.2), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        recalls = [recall_by_predicate(setting) for setting in settings]
+        recalls = [recall_by_predicate(setting, table.main_k) for setting in settings]
         rows = np.array([[100 * found.get(name, np.nan) for name in names] for found in recalls])
         upper.vlines(place, rows.min(0), rows.max(0), color="#c8c8c8", linewidth=1.5, zorder=1)
         drawn = {}
@@ -54,7 +54,7 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
             style = {"color": COLOURS[number % len(COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
             (line,) = upper.plot(place, row, linestyle="none", markersize=5, **style)
             drawn[line] = f"{label} (mean {np.nanmean(row):.1f})"
-        upper.set_ylabel("recall@50 (%)")
+        upper.set_ylabel(f"recall@{table.main_k} (%)")
         upper.set_ylim(-2, 102)
         _legend(upper, drawn, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         lower.bar(place, [frequency[name] for name in names], color="#9aa5b1", width=0.7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
 from .tags import check_tags, derive_tags
 
-TOP_K = (20, 50, 100)
 # In report.json: in evaluation.json.
 METRICS = {
     "R": "R",
@@ -27,6 +27,10 @@ METRICS = {
     "ngzR": "ng-zR",
     "zR_seen_pair": "zR-seen_pair",
     "zR_new_pair": "zR-new_pair",
+    "zR_unseen": "zR-unseen",
+    "F": "F",
+    "M": "M",
+    "PR": "PR",
 }
 KIND_METRICS = ("zR_seen_pair", "zR_new_pair")
 # What may differ between runs of one setting: places, and what changes neither training nor predictions.
@@ -38,7 +42,8 @@ PLACES = (
     "TEST.IMS_PER_BATCH", "TEST.SAVE_PROPOSALS", "TEST.ALLOW_LOAD_FROM_CACHE", "TEST.CUSTUM_EVAL", "TEST.CUSTUM_PATH",
     "TEST.RELATION.ZERO_SHOT_TRIPLETS", "TEST.RELATION.SYNC_GATHER", "TEST.RELATION.MULTIPLE_PREDS",
 )  # fmt: skip
-_NEEDED = ("task", "protocol", "iou_threshold", "metrics", "recall_by_predicate", "test_set", "zero_shot")
+_NEEDED = ("task", "protocol", "metrics", "recall_by_predicate", "test_set", "zero_shot")
+_FOREIGN = {"model": "another program", "supervision": "full", "bias": False, "text": "not known"}
 # Training decides these; everything else is as the test had it.
 _OF_TRAINING = ("SOLVER.", "DATASETS.TRAIN", "DATASETS.NUM_VAL_IM", "DTYPE")
 
@@ -87,6 +92,10 @@ class Run:
     def graphs_file(self) -> Path:
         return self.folder / "inference" / self.dataset / "graphs.json"
 
+    @property
+    def ranks_file(self) -> Path:
+        return self.folder / "inference" / self.dataset / "ranks.npz"
+
     def entry(self, report: Path) -> dict[str, Any]:
         """The run as `report.json` holds it, which is in the folder `report`."""
         return {
@@ -104,7 +113,7 @@ class Run:
             "folder": os.path.relpath(self.folder, report),
             "dataset": self.dataset,
             "protocol": self.evaluation["protocol"],
-            "iou_threshold": self.evaluation["iou_threshold"],
+            "notes": self.evaluation.get("notes", []),
             "test_set": self.evaluation["test_set"],
             "zero_shot": self.evaluation["zero_shot"],
         }
@@ -128,11 +137,14 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
     if evaluation.get("task") == "detection":
         raise InputError(f"{results / 'evaluation.json'} is of a detector; relation models can be compared")
     missing = [name for name in _NEEDED if name not in evaluation]
+    if not missing and not isinstance(evaluation["protocol"], dict):
+        missing = ["the fields of the protocol"]
     if missing:
         raise InputError(
             f"{results / 'evaluation.json'} lacks {', '.join(missing)}: an older version wrote it; test the model again"
         )
-    tested = _read_config(results / "config.yml")
+    # predictions of another program come without a configuration
+    tested = {} if "predictions" in evaluation else _read_config(results / "config.yml")
     trained = _read_config(folder / "config.yml") if (folder / "config.yml").exists() else tested
     config = tested | {key: value for key, value in trained.items() if key.startswith(_OF_TRAINING)}
     tags_file = folder / "run.json"
@@ -146,7 +158,7 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
         dataset=results.name,
         config=config,
         evaluation=evaluation,
-        metrics=_metrics(evaluation["metrics"]),
+        metrics=_metrics(evaluation["metrics"], evaluation["protocol"]["k"]),
         step_ms=round(statistics.median(times), 1) if times else None,
         inference_ms=None if seconds is None else round(1000 * seconds, 1),
         params=cost.get("predictor_parameters"),
@@ -157,7 +169,7 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
             for key in sorted(trained.keys() & tested.keys())
             if key.startswith("MODEL.") and key not in PLACES and trained[key] != tested[key]
         },
-        **(derive_tags(config) | {"seed": _seed(folder)} | tags),
+        **((derive_tags(config) if config else _FOREIGN) | {"seed": _seed(folder)} | tags),
     )
 
 
@@ -197,9 +209,9 @@ def _results_folder(folder: Path, dataset: str) -> Path:
     return found[0]
 
 
-def _metrics(found: dict[str, float | None]) -> dict[str, dict[str, float | None]]:
+def _metrics(found: dict[str, float | None], top_k: Sequence[int]) -> dict[str, dict[str, float | None]]:
     """By our names; kinds of zero-shot recall that were not measured are None, as those without anything to count."""
-    return {ours: {str(k): found.get(f"{theirs}@{k}") for k in TOP_K} for ours, theirs in METRICS.items()}
+    return {ours: {str(k): found.get(f"{theirs}@{k}") for k in top_k} for ours, theirs in METRICS.items()}
 
 
 def _seed(folder: Path) -> int | None:

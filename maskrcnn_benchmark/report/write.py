@@ -12,7 +12,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from .grouping import Statistic, Table, comparison_tables
 from .page import page
 from .provenance import provenance
-from .runs import METRICS, TOP_K, Run
+from .runs import METRICS, Run
 from .tables import Cells, all_cells, conditions
 
 
@@ -64,7 +64,6 @@ def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[s
             {
                 "task": table.task,
                 "protocol": table.protocol,
-                "iou_threshold": table.iou_threshold,
                 "datasets": table.datasets,
                 "test_sets": table.test_sets,
                 "rows": [
@@ -76,7 +75,7 @@ def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[s
                         "text": setting.text,
                         "seeds": setting.seeds,
                         "metrics": {
-                            name: {str(k): _plain(table.metric(setting, name, k)) for k in TOP_K} for name in METRICS
+                            name: {str(k): _plain(table.metric(setting, name, k)) for k in table.k} for name in METRICS
                         },
                         "step_ms": _plain(setting.over_runs(lambda run: run.step_ms)),
                         "inference_ms": _plain(setting.over_runs(lambda run: run.inference_ms)),

@@ -7,6 +7,7 @@ import pytest
 from run_folders import write_run
 from support import HEAD
 
+from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import PROTOCOLS, Protocol
 from maskrcnn_benchmark.report import comparison_tables, read_run
 from maskrcnn_benchmark.report.grouping import Statistic, statistic
 from maskrcnn_benchmark.utils.errors import InputError
@@ -110,8 +111,20 @@ def test_tasks_have_tables_of_their_own(make):
 
 
 DIFFERENT = {
-    "protocol": ("visualds", "by the protocols sgb and visualds"),
-    "iou_threshold": (0.4, "at the IoU thresholds 0.5 and 0.4"),
+    **{
+        f"protocol {field}": (PROTOCOLS["sgb"].with_fields(**{field: value}), f"whose {field} is ")
+        for field, value in {
+            "constraint": "none",
+            "ground_truth": "distinct",
+            "average": "relations",
+            "matching": "once",
+            "unpredicted": "missed",
+            "relation_nms": 0.6,
+            "iou_threshold": 0.4,
+            "inclusive_boxes": False,
+            "k": (10,),
+        }.items()
+    },
     "test_set": ("zzzz", "different images or annotations, with the fingerprints aaaa and zzzz"),
     "zero_shot": ("zzzz", "different zero-shot triplets, with the fingerprints bbbb and zzzz"),
 }
@@ -121,6 +134,8 @@ DIFFERENT = {
 @pytest.mark.parametrize("key", DIFFERENT)
 def test_what_was_measured_otherwise_is_refused(key, data_per_seed, make):
     value, message = DIFFERENT[key]
+    if isinstance(value, Protocol):
+        key, value = "protocol", value.fields()
     runs = [make("one"), make("two", predictor="VCTreePredictor", **{key: value})]
     with pytest.raises(InputError, match=message) as error:
         comparison_tables(runs, data_per_seed)

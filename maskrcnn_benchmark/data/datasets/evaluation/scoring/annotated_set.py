@@ -166,7 +166,9 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
     """The json of scene graphs, see `conversion.annotations`."""
     annotated = _empty(path, *(names or ([_BACKGROUND], [_BACKGROUND])))
     notes = Notes()
-    classes, predicates = (_Numbers(each, names is None) for each in (annotated.ind_to_classes, annotated.ind_to_predicates))
+    classes, predicates = (
+        _Numbers(each, names is None) for each in (annotated.ind_to_classes, annotated.ind_to_predicates)
+    )
     for file_name, graph in stream_json(path):
         with entry(path, f"image {file_name}"):
             if not isinstance(graph, dict) or not isinstance(graph["objects"], list):

@@ -120,7 +120,9 @@ class CustomPredictions(Reader):
         if missing:
             raise InputError(f"info file {info_path} has no {', '.join(missing)}")
         self.files = {str(i): name for i, name in (files.items() if isinstance(files, dict) else enumerate(files))}
-        self.class_names, self.predicate_names = (_list(content[f"ind_to_{kind}"]) for kind in ("classes", "predicates"))
+        self.class_names, self.predicate_names = (
+            _list(content[f"ind_to_{kind}"]) for kind in ("classes", "predicates")
+        )
         for names, what in ((self.class_names, "classes"), (self.predicate_names, "predicates")):
             if names and names[0] not in BACKGROUND:
                 notes.say(f"{what} are numbered from 0, without a background: the first is {names[0]!r}")
@@ -210,7 +212,9 @@ class CustomPredictions(Reader):
             self.notes.say("rel_all_scores has no column for the background")
             names = names[1:]
         if given.shape != (pairs, len(names)):
-            raise InputError(f"{self.path}, image {key}: rel_all_scores is {list(given.shape)}, expected {[pairs, len(names)]}")
+            raise InputError(
+                f"{self.path}, image {key}: rel_all_scores is {list(given.shape)}, expected {[pairs, len(names)]}"
+            )
         if not np.isfinite(given).all():
             raise InputError(f"image {key}: a score of relations is nan or infinite")
         numbers, known = [self.predicates[name] for name in names], len(self.annotated.ind_to_predicates)
@@ -234,7 +238,9 @@ class SGBenchPredictions(Reader):
                 try:
                     yield Image(key, index, self.graph(key, content))
                 except (KeyError, TypeError, ValueError) as error:
-                    raise InputError(f"{self.path}, image {key}: {error!r}; docs/evaluation.md has the format") from error
+                    raise InputError(
+                        f"{self.path}, image {key}: {error!r}; docs/evaluation.md has the format"
+                    ) from error
 
     def graph(self, key: str, content: dict) -> PredictedGraph:
         if "annotation" in content:  # what version 1.0.0 of the package reads; its readme has the other two

@@ -47,9 +47,7 @@ class Numbering(dict[str, int]):
 
     def notes(self) -> list[str]:
         """What was respelt and what was not known, a sentence each."""
-        notes = [
-            f"the {self.what} {given!r} was taken for {known!r}" for given, known in sorted(self.respelt.items())
-        ]
+        notes = [f"the {self.what} {given!r} was taken for {known!r}" for given, known in sorted(self.respelt.items())]
         for name, count in self.unknown.most_common():
             near = difflib.get_close_matches(name, self.names[1:], n=1)
             notes.append(

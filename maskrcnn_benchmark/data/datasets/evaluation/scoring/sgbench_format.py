@@ -49,7 +49,9 @@ class SGBenchWriter:
             "categories": categories,
             "annotation": [{"category": c, "bbox": b} for c, b in zip(categories, boxes, strict=True)],
             **{
-                name: [(s, o, p) for (s, o), p in zip(rows[:, :2].tolist(), _from_zero(rows[:, 2], number), strict=True)]
+                name: [
+                    (s, o, p) for (s, o), p in zip(rows[:, :2].tolist(), _from_zero(rows[:, 2], number), strict=True)
+                ]
                 for name, rows in (("triplets", lists.graph[: self.top_k]), ("ng_triplets", lists.free[: self.top_k]))
             },
         }

@@ -6,11 +6,16 @@ What the seed of the training moves is another matter, which only several traini
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from .metrics import RankMetric, compute_all
+from maskrcnn_benchmark.utils.errors import InputError
+
+from .metrics import RankMetric, Recalls, SubsetRecall, compute_all
+from .protocol import PROTOCOLS
 
 RESAMPLES, SEED = 1000, 0
 LEVEL = 0.95
@@ -62,3 +67,48 @@ def interval(values: np.ndarray, level: float = LEVEL) -> list[float] | None:
     if not len(values):
         return None
     return np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
+
+
+def mean_difference_intervals(
+    pairs: Sequence[tuple[str | os.PathLike, str | os.PathLike]], card: Mapping[str, Any], k: int
+) -> dict[str, list[float] | None]:
+    """What one model has more than another on the same test images, as intervals over resamples of them.
+
+    Args:
+        pairs: `ranks.npz` of the one and of the other, for each seed; the differences of the seeds are averaged.
+        card: the protocol of them all, as `evaluation.json` has it.
+        k: at how many predictions.
+
+    Returns:
+        [low, high] of `R`, `mR`, `zR` and `F`; None where there is nothing to count.
+
+    Raises:
+        InputError: ranks of different numbers of images.
+    """
+    differences: dict[str, list[np.ndarray]] = {}
+    for ours, theirs in pairs:
+        if _images(ours) != _images(theirs):
+            raise InputError(f"{ours} and {theirs} are ranks of different test sets")
+        one, other = (_of_file(path, card["average"], k) for path in (ours, theirs))
+        for name in ("R", "mR", "zR", "F"):
+            differences.setdefault(name, []).append(one[name] - other[name])
+    return {name: interval(np.mean(found, 0)) for name, found in differences.items()}
+
+
+def _images(path: str | os.PathLike) -> int:
+    with np.load(path) as stored:
+        return int(stored["images"])
+
+
+def _of_file(path: str | os.PathLike, average: str, k: int) -> dict[str, np.ndarray]:
+    """Resamples of the metrics of a `ranks.npz`, by name without k."""
+    with np.load(path) as stored:
+        columns = dict(stored)
+    zero_shot = columns["zero_shot"]
+    shared: dict[str, Any] = {
+        "protocol": PROTOCOLS["sgb"].with_fields(average=average, k=(k,)),
+        "num_predicates": int(columns["num_predicates"]),
+    }
+    metrics = [Recalls(**shared), SubsetRecall({"zR": lambda _: zero_shot}, **shared)]
+    found = resampled(metrics, columns, int(columns["images"]))
+    return {name.partition("@")[0]: values for name, values in found.items()}

@@ -171,11 +171,17 @@ class GraphEvaluator:
         }
 
     def save_ranks(self, path: str | os.PathLike) -> None:
-        """Write the table of ranks as npz, with `zero_shot` bool [T], `images` and `k`: runs are compared by it."""
+        """Write the table of ranks as npz, with `zero_shot` bool [T], `images` (how many the test set has) and
+        `num_predicates` (with background): two runs are compared image by image with it."""
         columns = self.table.columns()
         columns["zero_shot"] = self.zero_shot.subsets()["zR"](columns["gt_triplets"])
         with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, images=len(self.test_set.relationships), k=self.protocol.k, **columns)
+            np.savez_compressed(
+                temporary,
+                images=len(self.test_set.relationships),
+                num_predicates=len(self.test_set.ind_to_predicates),
+                **columns,
+            )
 
 
 # -- SGB's metrics together ------------------------------------------------------------------------------------------

@@ -239,8 +239,6 @@ def rank_image(
     return rank_graph(annotated_graph(groundtruth), predicted_graph(prediction), mode, protocol)
 
 
-
-
 def _array(boxes: BoxList, field: str) -> np.ndarray:
     values = torch.as_tensor(boxes.get_field(field)).detach().cpu()
     return (values.float() if values.is_floating_point() else values.long()).numpy()
