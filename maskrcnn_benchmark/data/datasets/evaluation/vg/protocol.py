@@ -91,7 +91,7 @@ class Protocol:
         changed = {name: value for name, value in fields.items() if getattr(self, name) != value}
         if not changed:
             return self
-        said = ", ".join(f"{name}={_text(value)}" for name, value in changed.items())
+        said = ", ".join(f"{name}={'off' if value is None else _text(value)}" for name, value in changed.items())
         return dataclasses.replace(self, name=f"{self.name} with {said}", **changed)
 
     def of_task(self, task: str) -> Protocol:
