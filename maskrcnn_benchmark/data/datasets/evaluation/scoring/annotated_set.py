@@ -45,6 +45,7 @@ class AnnotatedSet:
         gt_classes, relationships: int [n], and int [m, 3] of (subject index, object index, predicate).
         scaled: the boxes are at BOX_SCALE.
         cfg: the configuration that names the data set; None without one.
+        notes: what is unusual in it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class AnnotatedSet:
     relationships: Sequence[np.ndarray]
     scaled: bool = False
     cfg: Any = None
+    notes: Sequence[str] = ()
     _places: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -133,7 +135,8 @@ def read_annotated_set(
 
 
 def _of_catalog(path: str | os.PathLike, dataset: str, opts: Sequence[str]) -> AnnotatedSet:
-    cfg = load_config(str(path), [*opts, "MODEL.DEVICE", "cpu"])
+    # relation models are tested on the images with relations, as the catalog has it for MODEL.RELATION_ON
+    cfg = load_config(str(path), [*opts, "MODEL.DEVICE", "cpu", "MODEL.RELATION_ON", True])
     dataset = dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else "")
     if not dataset:
         raise InputError(f"{path} names no DATASETS.TEST; say which data set of the catalog counts with --dataset")
@@ -175,9 +178,9 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
                 raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
             objects = graph["objects"]
             count, relations = len(objects), graph.get("relations", [])
-            pairs = checked_places([(one["subject"], one["object"]) for one in relations], count, file_name)
+            pairs = checked_places([(one["subject"], one["object"]) for one in relations], count, "")
             rows = np.column_stack((pairs[:, :2], [predicates[one["predicate"]] for one in relations]))
-            boxes = checked_boxes([one["box"] for one in objects], count, file_name, notes)
+            boxes = checked_boxes([one["box"] for one in objects], count, "", notes, file_name)
             _add(annotated, file_name, graph, boxes, [classes[one["name"]] for one in objects], rows)
     if names is None:
         order = classes.by_the_alphabet(), predicates.by_the_alphabet()
@@ -186,6 +189,7 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
             lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]]))
         )
         annotated.ind_to_classes, annotated.ind_to_predicates = classes.names, predicates.names
+    annotated.notes = [f"annotation: {line}" for line in notes.lines()]
     return annotated
 
 
@@ -228,7 +232,7 @@ def _of_openpsg(path: str | os.PathLike) -> AnnotatedSet:
             continue
         with entry(path, f"image {image.get('image_id')}"):
             objects = image["annotations"]
-            relations = checked_places(image["relations"], len(objects), str(image["image_id"]))
+            relations = checked_places(image["relations"], len(objects), "")
             for predicate in relations[:, 2].tolist():
                 number(predicate, len(annotated.ind_to_predicates) - 1, "the predicate of a relation")
             relations[:, 2] += 1

@@ -10,8 +10,17 @@ from ..vg.ranks import pack
 from .notes import Notes
 
 
-def checked_boxes(boxes, count: int, image: str, notes: Notes) -> np.ndarray:
+def _of(image: str) -> str:
+    """How a complaint begins; "" where the caller says which image it is."""
+    return f"image {image}: " if image else ""
+
+
+def checked_boxes(boxes, count: int, image: str, notes: Notes, noted: str = "") -> np.ndarray:
     """Boxes float32 [count, 4], xyxy.
+
+    Args:
+        image: the name with which a complaint begins; "" where the caller puts it there.
+        noted: the name in the notes, where it is another.
 
     Raises:
         InputError: another shape, or coordinates that are no numbers.
@@ -19,16 +28,18 @@ def checked_boxes(boxes, count: int, image: str, notes: Notes) -> np.ndarray:
     try:
         boxes = np.asarray(boxes, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"image {image}: boxes must be lists of four numbers") from error
+        raise InputError(f"{_of(image)}boxes must be lists of four numbers") from error
     if not boxes.size:
         boxes = boxes.reshape(-1, 4)
     if boxes.ndim != 2 or boxes.shape[1] < 4 or len(boxes) != count:  # some files have the score as a fifth column
-        raise InputError(f"image {image}: {count} objects have boxes of the shape {list(boxes.shape)}, expected 4 each")
+        raise InputError(f"{_of(image)}{count} objects have boxes of the shape {list(boxes.shape)}, expected 4 each")
     boxes = boxes[:, :4]
     if not np.isfinite(boxes).all():
-        raise InputError(f"image {image}: a box has a coordinate that is nan or infinite")
+        raise InputError(f"{_of(image)}a box has a coordinate that is nan or infinite")
     inverted = (boxes[:, 2:] < boxes[:, :2]).any(1).sum()
-    notes.count("boxes that end before they begin (x2 < x1 or y2 < y1; are they x, y, width, height?)", inverted, image)
+    notes.count(
+        "boxes that end before they begin (x2 < x1 or y2 < y1; are they x, y, width, height?)", inverted, noted or image
+    )
     return boxes
 
 
@@ -41,11 +52,11 @@ def checked_scores(scores, count: int, image: str, what: str) -> np.ndarray:
     try:
         scores = np.asarray(scores, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise InputError(f"image {image}: the scores of {what} must be numbers") from error
+        raise InputError(f"{_of(image)}the scores of {what} must be numbers") from error
     if len(scores) != count:
-        raise InputError(f"image {image}: {len(scores)} scores for {count} {what}")
+        raise InputError(f"{_of(image)}{len(scores)} scores for {count} {what}")
     if not np.isfinite(scores).all():
-        raise InputError(f"image {image}: a score of {what} is nan or infinite")
+        raise InputError(f"{_of(image)}a score of {what} is nan or infinite")
     return scores
 
 
@@ -59,11 +70,11 @@ def checked_places(pairs, objects: int, image: str) -> np.ndarray:
     if not places.size:
         return np.zeros((0, 3 if places.ndim < 2 or places.shape[-1] != 2 else 2), dtype=np.int64)
     if places.dtype.kind not in "iu":
-        raise InputError(f"image {image}: subject and object of a relation must be places in the list of objects")
+        raise InputError(f"{_of(image)}subject and object of a relation must be places in the list of objects")
     wrong = (places[:, :2] < 0) | (places[:, :2] >= objects)
     if wrong.any():
         raise InputError(
-            f"image {image}: a relation names the object {places[:, :2][wrong][0]}, but there are {objects}, numbered "
+            f"{_of(image)}a relation names the object {places[:, :2][wrong][0]}, but there are {objects}, numbered "
             "from 0"
         )
     return places.astype(np.int64)

@@ -135,7 +135,7 @@ def numbers_of(path: str | os.PathLike) -> tuple[int, int]:
 
 def xyxy(boxes: Any) -> np.ndarray:
     """The corners of a BoxList [n, 4], whatever its mode."""
-    corners = np.array(boxes.bbox, dtype=np.float32)
+    corners = boxes.bbox.detach().float().numpy().copy()
     if boxes.mode == "xywh":
         corners[:, 2:] += corners[:, :2] - 1
     return corners
@@ -144,4 +144,4 @@ def xyxy(boxes: Any) -> np.ndarray:
 def _field(boxes: Any, name: str) -> np.ndarray | None:
     """A field as an array; None where there is none."""
     value = boxes.extra_fields.get(name)
-    return None if value is None else np.asarray(value)
+    return value.detach().numpy() if hasattr(value, "detach") else None if value is None else np.asarray(value)

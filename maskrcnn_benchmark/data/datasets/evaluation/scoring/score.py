@@ -96,6 +96,7 @@ def score_predictions(
         InputError: a file that cannot be read as described, or that the protocol cannot count.
     """
     notes = Notes()
+    notes.say(*annotated.notes)
     if only_predicted:
         seen = sorted(index for index, _ in _predictions(path, annotated, Notes(), info, input_size)[0])
         notes.say(f"the test set was cut to the {len(seen):,} of {len(annotated):,} images that were predicted")
