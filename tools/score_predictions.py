@@ -14,8 +14,6 @@ file and what was done about it is printed and written. docs/evaluation.md
 import argparse
 from pathlib import Path
 
-import checkout  # noqa: F401
-
 from maskrcnn_benchmark.data.datasets.evaluation.scoring import (
     parse_fields,
     read_annotated_set,

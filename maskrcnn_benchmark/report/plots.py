@@ -32,7 +32,7 @@ _SHARED_LOSS, _TOTAL_LOSS = "loss_rel", "loss"
 
 
 def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
-    """Recall (at 50, where that was measured) of every predicate, from the most to the least frequent in training, above its number of labels.
+    """Recall of every predicate, from the most to the least frequent in training, above its number of labels.
 
     Returns:
         SVG; "" where an evaluation does not tell the frequencies.

@@ -63,7 +63,7 @@ def test_a_resample_is_a_test_set_with_repeated_images(average):
         drawn = set(columns["gt_triplets"][:, 2].tolist())
         for name, value in compute_all(again, columns).items():
             # predicates that a resample lacks are left out of its mean, not counted as 0
-            if "mR" not in name and "F" not in name and "M" not in name or drawn == present:
+            if ("mR" not in name and "F" not in name and "M" not in name) or drawn == present:
                 assert found[name][number] == pytest.approx(value[0], abs=1e-12), name
 
 
@@ -107,7 +107,7 @@ def test_differences_are_taken_on_the_same_images(tmp_path):
     paths = [write_ranks(tmp_path / f"{i}.npz", filled("images", one)) for i, one in enumerate((better, ranks))]
     found = mean_difference_intervals([(paths[0], paths[1])], card, 5)
     assert 0 <= found["R"][0] < found["R"][1]
-    assert mean_difference_intervals([(paths[1], paths[1])], card, 5) == dict.fromkeys(found, [0.0, 0.0])
+    assert mean_difference_intervals([(paths[1], paths[1])], card, 5) == {name: [0.0, 0.0] for name in found}
     # much narrower than that of either run
     alone = interval(resampled(filled("images", ranks), filled("images", ranks)[0].table.columns(), IMAGES)["R@5"])
     assert found["R"][1] - found["R"][0] < alone[1] - alone[0]

@@ -5,7 +5,15 @@ import copy
 import numpy as np
 import pytest
 from evaluation.scoring.world import (
-    CLASSES, PREDICATES, annotated, custom, eval_results, make_truth, perfect, score, sgbench,
+    CLASSES,
+    PREDICATES,
+    annotated,
+    custom,
+    eval_results,
+    make_truth,
+    perfect,
+    score,
+    sgbench,
 )  # fmt: skip
 
 from maskrcnn_benchmark.utils.errors import InputError
@@ -222,7 +230,7 @@ def test_the_same_image_twice(truth, tmp_path):
 
 
 def test_a_relation_nms_needs_all_scores(truth, tmp_path):
-    with pytest.raises(InputError, match="relation NMS at 0.6, which needs the scores of every predicate"):
+    with pytest.raises(InputError, match=r"relation NMS at 0\.6, which needs the scores of every predicate"):
         score(tmp_path, truth, perfect(truth), "penet", task="predcls")
 
 

@@ -110,7 +110,7 @@ def eval_results(folder, truth, scale=1):
                 pred_scores=torch.ones(len(boxes)),
                 rel_pair_idxs=rows[:, :2],
                 pred_rel_scores=scores,
-            )  # fmt: skip
+            )
         )
     torch.save({"groundtruths": truths, "predictions": predictions}, folder / "eval_results.pytorch")
     return folder / "eval_results.pytorch"

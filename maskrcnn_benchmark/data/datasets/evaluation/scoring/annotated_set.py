@@ -114,8 +114,8 @@ def read_annotated_set(
         path: configuration; json, as tools/predict.py writes it and tools/build_dataset.py reads it, or with boxes as
             OpenPSG has it; or SGB's `eval_results.pytorch`, which holds the annotations too.
         dataset: name in the catalog; "": the first of DATASETS.TEST.
-        dict_file: dictionary json with names and their numbers, for scene graphs and for SGB's file; None: numbers by the alphabet, and
-            numbers as names.
+        dict_file: dictionary json with names and their numbers, for scene graphs and for SGB's file; None: numbers by
+            the alphabet, and numbers as names.
         opts: configuration keys and values.
 
     Raises:

@@ -33,6 +33,8 @@ def load_eval_results(path: str | os.PathLike) -> dict[str, list]:
         content = {"predictions": content}
     if not isinstance(content, dict) or not isinstance(content.get("predictions"), list):
         raise InputError(f"{path} holds no predictions of SGB: a dictionary with the list `predictions` is expected")
+    if not all(hasattr(boxes, "extra_fields") for boxes in (*content["predictions"], *content.get("groundtruths", ()))):
+        raise InputError(f"{path} holds predictions that are no BoxLists")
     return content
 
 
@@ -49,8 +51,8 @@ class EvalResults:
         self.predictions = content["predictions"]
         if len(self.predictions) != len(test_set):
             raise InputError(
-                f"{path} has predictions for {len(self.predictions)} images, but the test set has {len(test_set)}; they "
-                "are matched by their order"
+                f"{path} has predictions for {len(self.predictions)} images, but the test set has {len(test_set)}; "
+                "they are matched by their order"
             )
         for index, truth in enumerate(content.get("groundtruths") or []):
             labels = _field(truth, "labels")
@@ -81,8 +83,8 @@ class EvalResults:
             scores = np.ones(count)
         if (labels < 1).any() or (labels >= len(self.test_set.ind_to_classes)).any():
             raise InputError(
-                f"{self.path}, image {image}: the class {labels.min()} to {labels.max()} is not among those of the test "
-                f"set, 1 to {len(self.test_set.ind_to_classes) - 1}; 0 is the background"
+                f"{self.path}, image {image}: the classes {labels.min()} to {labels.max()} are not all among those of "
+                f"the test set, 1 to {len(self.test_set.ind_to_classes) - 1}; 0 is the background"
             )
         rel_scores = _field(boxes, "pred_rel_scores")
         pairs = checked_places(_field(boxes, "rel_pair_idxs"), count, image)[:, :2]

@@ -157,7 +157,8 @@ class CustomPredictions(Reader):
             if size is None:
                 raise InputError(
                     f"{self.path}: boxes are in pixels of the network's input, but the size of "
-                    f"{self.annotated.filenames[index]} is not known; give --input-size 0 0 if they are in its own pixels"
+                    f"{self.annotated.filenames[index]} is not known; give --input-size 0 0 if they are in "
+                    "its own pixels"
                 )
             corner = np.asarray(content["bbox"], dtype=np.float32).reshape(-1, 4)[:, 2:].max(0, initial=0)
             fits_image &= bool((corner <= np.array(size) + _TOLERANCE).all())
@@ -295,8 +296,8 @@ def open_predictions(
             return CustomPredictions(path, annotated, notes, info, input_size)
         break
     raise InputError(
-        f"{path} is no json of predictions: scene graphs by file name (tools/predict.py), SGB's custom_prediction.json or "
-        "sgbench's json are expected; docs/evaluation.md describes them"
+        f"{path} is no json of predictions: scene graphs by file name (tools/predict.py), SGB's custom_prediction.json "
+        "or sgbench's json are expected; docs/evaluation.md describes them"
     )
 
 

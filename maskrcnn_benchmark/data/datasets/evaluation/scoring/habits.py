@@ -55,15 +55,15 @@ class Habits:
             if np.abs(middle).max() >= _SHIFT and alike > 0.5:
                 notes.append(
                     f"boxes lie {', '.join(f'{x:+.1f}' for x in middle)} pixels (x1, y1, x2, y2) beside the annotated "
-                    f"ones that they fit, {100 * alike:.0f}% of them by the same amount: here pixels count from 0 and both "
-                    "corners are included"
+                    f"ones that they fit, {100 * alike:.0f}% of them by the same amount: here pixels count from 0 "
+                    "and both corners are included"
                 )
         for what, (same, above, below, number) in (("class", self._classes), ("predicate", self._predicates)):
             for count, off in ((above, "1 more"), (below, "1 less")):
                 if number >= _LEAST and count > 0.5 * number and count > 2 * same:
                     notes.append(
-                        f"of {number} predictions that fit an annotation {100 * count / number:.0f}% have a {what} of {off} "
-                        f"than the annotated number and {100 * same / number:.0f}% the annotated one: is the {what} "
+                        f"of {number} predictions that fit an annotation {100 * count / number:.0f}% have a {what} of "
+                        f"{off} than the annotated number and {100 * same / number:.0f}% the annotated one: is the {what} "
                         "numbered from another start?"
                     )
         return notes

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,49 @@ def score_predictions(
         task = reader.task() if isinstance(reader, EvalResults) else "sgdet"
         notes.say(f"the task is {task}" + (", as boxes and classes show" if isinstance(reader, EvalResults) else ""))
     graphs = GraphEvaluator(protocol, task, annotated, zero_shot, novel)
-    writer = SGBenchWriter(export, annotated, graphs.protocol.max_k) if export else None
-    habits, seen_images = Habits(), set()
-    for index, graph in tqdm(predictions, desc="scoring", unit="image", disable=not progress):
+    with SGBenchWriter(export, annotated, graphs.protocol.max_k) if export else nullcontext() as writer:
+        seen_images = _score_images(
+            path,
+            tqdm(predictions, desc="scoring", unit="image", disable=not progress),
+            graphs,
+            annotated,
+            notes,
+            writer,
+        )
+    if isinstance(reader, Reader):
+        reader.close()
+    missing = [index for index in range(len(annotated)) if index not in seen_images]
+    for index in missing:
+        graphs.miss(index, annotated.graph(index))
+    if missing:
+        notes.say(
+            f"{len(missing):,} of {len(annotated):,} images have no prediction, such as "
+            f"{annotated.filenames[missing[0]]}; all their relations count as missed"
+        )
+    graphs.compute()
+    return Score(graphs, annotated, len(seen_images), notes.lines())
+
+
+def _score_images(
+    path: str | os.PathLike,
+    predictions: Iterable[tuple[int, PredictedGraph]],
+    graphs: GraphEvaluator,
+    annotated: AnnotatedSet,
+    notes: Notes,
+    writer: SGBenchWriter | None,
+) -> set[int]:
+    """Give every prediction to the evaluator (and to the writer); the numbers of the images."""
+    habits, seen_images, protocol, task = Habits(), set(), graphs.protocol, graphs.task
+    for index, graph in predictions:
         image = str(annotated.filenames[index])
         if index in seen_images:
             raise InputError(f"{path} has the image {image} twice; every image counts once")
         seen_images.add(index)
-        if graph.rel_scores is None and graphs.protocol.relation_nms is not None:
+        if graph.rel_scores is None and protocol.relation_nms is not None:
             raise InputError(
-                f"protocol {protocol.name} has a relation NMS at {graphs.protocol.relation_nms}, which needs the scores "
-                f"of every predicate, but {path} has relations only; take another protocol, or set relation_nms=off"
+                f"protocol {protocol.name} has a relation NMS at {protocol.relation_nms}, which needs the "
+                f"scores of every predicate, but {path} has relations only; take another protocol, or set "
+                "relation_nms=off"
             )
         truth = annotated.graph(index)
         if task != "sgdet":
@@ -130,23 +163,10 @@ def score_predictions(
             raise InputError(f"{path}, image {image}: {error}") from error
         if writer:
             writer.add(index, graph)
-    if isinstance(reader, Reader):
-        reader.close()
     if not seen_images:
         raise InputError(f"{path} has no prediction for an image of the test set {annotated.name}")
-    missing = [index for index in range(len(annotated)) if index not in seen_images]
-    for index in missing:
-        graphs.miss(index, annotated.graph(index))
-    if missing:
-        notes.say(
-            f"{len(missing):,} of {len(annotated):,} images have no prediction, such as {annotated.filenames[missing[0]]}; "
-            "all their relations count as missed"
-        )
-    if writer:
-        writer.close()
     notes.say(*habits.notes())
-    graphs.compute()
-    return Score(graphs, annotated, len(seen_images), notes.lines())
+    return seen_images
 
 
 def _predictions(

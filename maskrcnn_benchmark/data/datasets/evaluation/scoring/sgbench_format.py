@@ -30,10 +30,15 @@ class SGBenchWriter:
     def __init__(self, folder: str | os.PathLike, annotated: AnnotatedSet, top_k: int):
         self.folder, self.annotated, self.top_k = folder, annotated, top_k
         self._stack = ExitStack()
-        path = self._stack.enter_context(atomic_write(os.path.join(folder, "predictions.json")))
-        self._out = self._stack.enter_context(open(path, "w", encoding="utf-8"))
-        self._out.write('{"version": 1, "images": [')
         self._separator = "\n"
+
+    def __enter__(self) -> SGBenchWriter:
+        with ExitStack() as stack:
+            path = stack.enter_context(atomic_write(os.path.join(self.folder, "predictions.json")))
+            self._out = stack.enter_context(open(path, "w", encoding="utf-8"))
+            self._out.write('{"version": 1, "images": [')
+            self._stack = stack.pop_all()
+        return self
 
     def add(self, index: int, graph: PredictedGraph) -> None:
         """Write a prediction."""
@@ -58,10 +63,14 @@ class SGBenchWriter:
         self._out.write(self._separator + json.dumps(content))
         self._separator = ",\n"
 
-    def close(self) -> None:
-        """Finish both files."""
-        self._out.write("\n]}\n")
-        self._stack.close()
+    def __exit__(self, kind, error, traceback) -> None:
+        """Finish both files; after an error there is none."""
+        if kind is None:
+            self._out.write("\n]}\n")
+            self._write_truth()
+        self._stack.__exit__(kind, error, traceback)
+
+    def _write_truth(self) -> None:
         annotated = self.annotated
         with atomic_write(os.path.join(self.folder, "ground_truth.json")) as path, open(path, "w") as out:
             head = {

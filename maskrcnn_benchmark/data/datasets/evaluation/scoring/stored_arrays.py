@@ -21,7 +21,7 @@ class StoredArrays(Sequence):
 
     def __init__(self, dtype, columns: int | None = None):
         self.dtype, self.columns = np.dtype(dtype), columns
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the list is there)
         self._starts, self._unflushed = [0], False
 
     def append(self, array) -> None:

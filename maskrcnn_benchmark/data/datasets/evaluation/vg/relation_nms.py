@@ -1,7 +1,7 @@
 """Suppression of equal relations between boxes that overlap, before relations are counted (PE-Net's evaluation).
 
-Zheng et al., Prototype-based Embedding Network for Scene Graph Generation, CVPR 2023; their evaluator took it from RU-Net
-and HL-Net (Lin et al., CVPR 2022).
+Zheng et al., Prototype-based Embedding Network for Scene Graph Generation, CVPR 2023; their evaluator took it from
+RU-Net and HL-Net (Lin et al., CVPR 2022).
 """
 
 from __future__ import annotations
