@@ -183,14 +183,14 @@ class VGDataset(torch.utils.data.Dataset):
         relations = self.relationships[index]
         if self.filter_duplicate_rels:
             relations = draw_predicates(relations, None if self.weights is None else self.weights[index])
-        relation_map = torch.zeros((len(target), len(target)), dtype=torch.int64)
+        relation_map = np.zeros((len(target), len(target)), dtype=np.int64)
         # evaluation draws the same each time and leaves the random state of training alone
         generator = random if self.split == "train" else random.Random(index)
         for subject, obj, predicate in relations.tolist():
             # of several predicates of a pair, each later one replaces the one before with probability one half
             if relation_map[subject, obj] == 0 or generator.random() > 0.5:
                 relation_map[subject, obj] = predicate
-        target.add_field("relation", relation_map, is_triplet=True)
+        target.add_field("relation", torch.from_numpy(relation_map), is_triplet=True)
         if not evaluation:
             return target.clip_to_image(remove_empty=True)
         target = target.clip_to_image(remove_empty=False)
