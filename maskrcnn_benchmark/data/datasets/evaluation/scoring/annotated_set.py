@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.conversion.annotations import box_of, entry, number, text
 from maskrcnn_benchmark.data.datasets.vg_format import (
     BOX_SCALE,
-    by_image,
+    RowsByImage,
     load_image_filenames,
     load_info,
     read_graphs,
@@ -157,9 +157,9 @@ def _of_catalog(path: str | os.PathLike, dataset: str, opts: Sequence[str]) -> A
         ind_to_predicates=predicates,
         filenames=[filenames[i] for i in chosen],
         img_info=[img_info[i] for i in chosen],
-        gt_boxes=by_image(graphs.boxes, graphs.num_boxes),
-        gt_classes=by_image(graphs.labels, graphs.num_boxes),
-        relationships=by_image(graphs.relations, graphs.num_relations),
+        gt_boxes=RowsByImage(graphs.boxes, graphs.num_boxes),
+        gt_classes=RowsByImage(graphs.labels, graphs.num_boxes),
+        relationships=RowsByImage(graphs.relations, graphs.num_relations),
         scaled=True,
         cfg=cfg,
     )

@@ -63,8 +63,8 @@ class Habits:
                 if number >= _LEAST and count > 0.5 * number and count > 2 * same:
                     notes.append(
                         f"of {number} predictions that fit an annotation {100 * count / number:.0f}% have a {what} of "
-                        f"{off} than the annotated number and {100 * same / number:.0f}% the annotated one: is it numbered "
-                        "from another start?"
+                        f"{off} than the annotated number and {100 * same / number:.0f}% the annotated one: is it "
+                        "numbered from another start?"
                     )
         return notes
 
