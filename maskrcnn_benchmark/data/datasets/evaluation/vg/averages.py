@@ -53,24 +53,21 @@ def averages(average: Average, weights: np.ndarray | None = None) -> np.ndarray:
     count = int(average.image.max(initial=-1)) + 1 if weights is None else len(weights)
     weights = np.ones((count, 1)) if weights is None else weights
     slot = np.zeros(len(average.image), dtype=np.int64) if average.slot is None else average.slot
-    cell = slot * count + average.image
-    columns = average.values.shape[1]
-    shape = (average.slots * count, columns)
-    total = np.zeros(shape)
-    for column in range(columns):
-        total[:, column] = np.bincount(cell, average.values[:, column], shape[0])
-    number = np.bincount(cell, minlength=shape[0]).astype(np.float64)
-    cells = np.flatnonzero(number)
+    # the relations of a slot and an image are a cell; there are far fewer than slots times images
+    cells, cell = np.unique(slot * count + average.image, return_inverse=True)
+    columns = range(average.values.shape[1])
+    number = np.bincount(cell, minlength=len(cells)).astype(np.float64)
+    totals = [np.bincount(cell, average.values[:, column], len(cells)) for column in columns]
     if average.over == "images":
-        total[cells] /= number[cells, None]
-        number[cells] = 1.0
+        totals = [total / number for total in totals]
+        number[:] = 1.0
 
     def weighted(values: np.ndarray) -> np.ndarray:  # [cells] -> [S, B]
         rows = sparse.csr_matrix((values, np.divmod(cells, count)), (average.slots, count)) if count else None
         return np.zeros((average.slots, weights.shape[1])) if rows is None else rows @ weights
 
-    below = weighted(number[cells])
-    above = np.stack([weighted(total[cells, column]) for column in range(columns)], axis=-1)  # [S, B, C]
+    below = weighted(number)
+    above = np.stack([weighted(total) for total in totals], axis=-1)  # [S, B, C]
     with np.errstate(invalid="ignore"):
         found = above / below[:, :, None]
     if average.slot is not None:
