@@ -23,9 +23,9 @@ from maskrcnn_benchmark.utils.errors import InputError
 
 from ..vg.image_ranks import AnnotatedGraph
 from .clean import checked_boxes, checked_places
-from .eval_results import SUFFIXES, annotations_of, numbers_of
 from .json_stream import stream_json
 from .notes import Notes
+from .saved_boxlists import SUFFIXES, annotations_of, numbers_of
 from .stored_arrays import StoredArrays
 
 _BACKGROUND = "__background__"

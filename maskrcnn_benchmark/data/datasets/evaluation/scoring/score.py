@@ -23,10 +23,10 @@ from ..vg.protocol import Protocol
 from ..vg.summary import relation_summary, write_evaluation, write_json, write_relation_files
 from ..vg.zero_shot import ZeroShot, load_zero_shot, read_kinds
 from .annotated_set import AnnotatedSet
-from .eval_results import SUFFIXES, EvalResults
 from .formats import INPUT_SIZE, Reader, open_predictions
 from .habits import Habits
 from .notes import Notes
+from .saved_boxlists import SUFFIXES, EvalResults
 from .sgbench_format import SGBenchWriter
 
 _GIVEN = 0.9  # IoU from which a box of PredCls or SGCls is the annotated one
