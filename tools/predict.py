@@ -3,6 +3,7 @@
 
     python tools/predict.py photos/ more/cat.png --checkpoint output/own/model_final.pth \\
         --config-file output/own/config.yml --output output/graphs
+    python tools/predict.py photos/ --checkpoint owner/name     # a folder of tools/export_model.py, or one on the hub
 
 Writes OUTPUT/predictions.json, and for each image OUTPUT/pictures/<file name>.image.png (boxes and relations on the
 image) and <file name>.graph.png (the graph alone). A file that cannot be read is reported and skipped; the exit status
@@ -25,8 +26,10 @@ from maskrcnn_benchmark.utils.visualization import graph_figure, image_figure, o
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="image files, and folders of them")
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="weights of a model trained for SGDet")
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="configuration of its training")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help="a model trained for SGDet, or one that was shared"
+    )
+    parser.add_argument("--config-file", metavar="FILE", help="configuration of its training, if it was not shared")
     parser.add_argument("--dict-file", metavar="FILE", help="names of classes, for checkpoints that hold none")
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="where everything goes")
     parser.add_argument("--top-k", type=int, default=20, metavar="N", help="relations of an image, best first")

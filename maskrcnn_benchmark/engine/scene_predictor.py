@@ -14,20 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from maskrcnn_benchmark.config.load import load_config
-from maskrcnn_benchmark.data import use_statistics
 from maskrcnn_benchmark.data.datasets.images import image_suffixes, load_image
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.data.transforms import build_transforms
-from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
-from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
 from .inference import autocast
+from .pretrained import Names, build_without_data, is_pretrained, load_pretrained, names_of
 
 
 @dataclass
@@ -75,7 +73,7 @@ class ScenePredictor:
 
 
 def load_predictor(
-    config_file: str | os.PathLike,
+    config_file: str | os.PathLike | None,
     checkpoint: str | os.PathLike,
     dict_file: str | os.PathLike | None = None,
     opts: Sequence = (),
@@ -84,70 +82,59 @@ def load_predictor(
 
     Neither word vectors nor counts of a training set are read: what was made from them is in the checkpoint. The class
     counts of the configuration are set to the numbers of names. (RelCLIP also needs its phrases: the text encoder,
-    their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says.)
+    their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says; a shared model has them
+    with it.)
 
     Args:
-        config_file: of the training; relation models must be those of SGDet, for there are no boxes to start from.
-        checkpoint: of this project, or of SGB.
+        config_file: of the training; relation models must be those of SGDet, for there are no boxes to start from. None
+            for a shared model.
+        checkpoint: of this project, or of SGB; or a shared model, as `load_pretrained` takes it.
         dict_file: the names in a dictionary json, for checkpoints that hold none (those of SGB); wins where both do.
         opts: further configuration keys and values.
 
     Raises:
         InputError: another task than SGDet, no names, or a checkpoint that does not fit the configuration.
     """
-    logger = logging.getLogger("maskrcnn_benchmark")
-    cfg = load_config(str(config_file), list(opts))
+    if config_file is None:
+        if not is_pretrained(checkpoint):
+            raise InputError(f"{checkpoint} is no shared model, so it needs the configuration of its training")
+        cfg, model, (classes, predicates) = load_pretrained(checkpoint, opts)
+        _check_task(cfg)
+    else:
+        cfg = load_config(str(config_file), list(opts))
+        _check_task(cfg)
+        classes, predicates = _names(str(checkpoint), dict_file, cfg.MODEL.RELATION_ON)
+        cfg, model = build_without_data(cfg, Names(classes, predicates))
+        checkpointer = DetectronCheckpointer(cfg, model, logger=logging.getLogger("maskrcnn_benchmark"))
+        checkpointer.load(str(checkpoint), with_optim=False)
+        if not checkpointer.report.complete:
+            raise InputError(
+                f"{checkpoint} does not fit the model of {config_file} with {len(classes)} classes and "
+                f"{len(predicates)} predicates, background included: {checkpointer.report}"
+            )
+    scored = scored_predicates(cfg) if cfg.MODEL.RELATION_ON else ()
+    return ScenePredictor(model, cfg, classes, [predicates[0], *scored] if scored else predicates)
+
+
+def _check_task(cfg) -> None:
     head = cfg.MODEL.ROI_RELATION_HEAD
     if cfg.MODEL.RELATION_ON and (head.USE_GT_BOX or head.USE_GT_OBJECT_LABEL):
         raise InputError(
             "MODEL.ROI_RELATION_HEAD.USE_GT_BOX or USE_GT_OBJECT_LABEL is True, but images of one's own have no boxes "
             "and labels to start from: take a model that was trained for SGDet (both False)"
         )
-    classes, predicates = _names(str(checkpoint), dict_file, cfg.MODEL.RELATION_ON)
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.ROI_BOX_HEAD.NUM_CLASSES = len(classes)
-    if cfg.MODEL.RELATION_ON:
-        head = cfg.MODEL.ROI_RELATION_HEAD
-        head.NUM_CLASSES, head.WORD_EMBEDDING = len(predicates), "random"
-    cfg.freeze()
-    with use_statistics(_no_statistics(classes, predicates)):
-        model = build_detection_model(cfg).to(cfg.MODEL.DEVICE).eval()
-    checkpointer = DetectronCheckpointer(cfg, model, logger=logger)
-    checkpointer.load(str(checkpoint), with_optim=False)
-    if not checkpointer.report.complete:
-        raise InputError(
-            f"{checkpoint} does not fit the model of {config_file} with {len(classes)} classes and {len(predicates)} "
-            f"predicates, background included: {checkpointer.report}"
-        )
-    scored = scored_predicates(cfg) if cfg.MODEL.RELATION_ON else ()
-    return ScenePredictor(model, cfg, classes, [predicates[0], *scored] if scored else predicates)
 
 
-def _names(checkpoint: str, dict_file: str | os.PathLike | None, relations: bool) -> tuple[list[str], list[str]]:
+def _names(checkpoint: str, dict_file: str | os.PathLike | None, relations: bool) -> Names:
     if dict_file is not None:
-        classes, predicates, _ = load_info(dict_file)
-        return classes, predicates
-    content = load_torch(checkpoint, mmap=True)
-    found = [content.get(key) if isinstance(content, dict) else None for key in ("obj_classes", "rel_classes")]
-    if not found[0] or (relations and not found[1]):
+        return Names(*load_info(dict_file)[:2])
+    names = names_of(checkpoint)
+    if names is None or (relations and not names.predicates):
         raise InputError(
             f"{checkpoint} holds no names of classes{' and predicates' if relations else ''} (those of SGB do not): "
             "give the dictionary json of the data set that it was trained on as --dict-file"
         )
-    return list(found[0]), list(found[1] or [])
-
-
-def _no_statistics(classes: list[str], predicates: list[str]) -> dict:
-    """Even counts, in the place of those of a training set; all that follows from them is overwritten on loading."""
-    counts = torch.ones(len(classes), len(classes), max(len(predicates), 1))
-    return {
-        "fg_matrix": counts.long(),
-        "pred_dist": counts,
-        "obj_classes": classes,
-        "rel_classes": predicates,
-        "att_classes": [],
-    }
+    return names
 
 
 class _Files(Dataset):

@@ -21,9 +21,10 @@ from .c2_model_loading import (
 )
 from .errors import InputError
 from .files import atomic_write
+from .hub import SCHEME, hub_file
 from .model_serialization import LoadingReport, load_state_dict, part_of, strip_prefix_if_present
 from .model_zoo import cache_url
-from .safe_pickle import load_torch
+from .safe_pickle import load_safetensors, load_torch
 
 LAST_CHECKPOINT = "last_checkpoint"
 
@@ -163,6 +164,8 @@ class Checkpointer:
         return True
 
     def _load_file(self, f: str) -> dict[str, Any]:
+        if f.endswith(".safetensors"):
+            return {"model": load_safetensors(f)}
         loaded = load_torch(f)
         if not isinstance(loaded, dict):
             raise InputError(f"weights file {f} holds no dictionary but {type(loaded).__name__}")
@@ -208,7 +211,8 @@ def _last_checkpoint_of(folder: str) -> str:
 
 
 class DetectronCheckpointer(Checkpointer):
-    """A checkpointer that also reads `catalog://` names, addresses, Caffe2's pickles and torchvision's networks."""
+    """A checkpointer that also reads `catalog://` names, `http(s)://` and `hf://` addresses, Caffe2's pickles and
+    torchvision's networks."""
 
     # What makes a run: another value of one of these begins another run.
     _DETECTOR_KEYS = ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.CONV_BODY", "MODEL.RELATION_ON")
@@ -290,6 +294,8 @@ class DetectronCheckpointer(Checkpointer):
             cached = cache_url(f)
             self.logger.info("%s is cached in %s", f, cached)
             f = cached
+        if f.startswith(SCHEME):
+            f = hub_file(f)
         if f.endswith(".pkl"):
             return load_c2_format(self.cfg, f)
         loaded = super()._load_file(f)

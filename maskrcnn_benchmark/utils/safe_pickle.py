@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from .errors import InputError
 
@@ -168,6 +170,19 @@ def load_torch(path: str | os.PathLike, mmap: bool = False, records: tuple[str, 
             f"weights file {path} ({os.path.getsize(path)} bytes) is cut short or not of torch.save: "
             f"{_first_line(error)}"
         ) from error
+
+
+def load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Read the tensors of a safetensors file to the CPU.
+
+    Raises:
+        InputError: a file that is missing, cut short or of another format.
+    """
+    _check_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"weights file {path} is cut short or no safetensors file: {_first_line(error)}") from error
 
 
 def _check_file(path: str | os.PathLike) -> None:

@@ -1,0 +1,77 @@
+"""The phrases of a model that is shared: embedded once, in half precision, so that nobody needs the text encoder.
+
+All that the sharing of models knows about the language keys of a configuration stands here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskrcnn_benchmark.data.scored_predicates import scored_predicates
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank, bank_from_config
+from maskrcnn_benchmark.utils.errors import InputError
+
+BANK = "phrases.npz"
+_NODE = ("MODEL", "ROI_RELATION_HEAD", "RELCLIP")
+_BANK_KEY, _CACHE_KEY = "BANK_FILE", "CACHE_DIR"
+_IMAGE_KEY = "MODEL.ROI_RELATION_HEAD.RELCLIP.IMAGE_WEIGHT"
+
+
+def scores_phrases(cfg) -> bool:
+    """Whether the model of a configuration is built with embedded phrases."""
+    return cfg.MODEL.RELATION_ON and cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR == "RelCLIPPredictor"
+
+
+def write(cfg, names, folder: str | os.PathLike) -> None:
+    """Write the bank file (docs/method.md) of a model's phrases, unit vectors in half precision.
+
+    Args:
+        names: of classes and predicates, background first.
+
+    Raises:
+        InputError: the model also asks CLIP's image tower, which no folder holds.
+    """
+    node = _node(cfg)
+    if node.IMAGE_WEIGHT > 0:
+        raise InputError(
+            f"{_IMAGE_KEY} is {node.IMAGE_WEIGHT}: the model asks CLIP's image tower, which a shared folder does not "
+            f"hold; export it without, with {_IMAGE_KEY} 0 at the end of the command, and test it so, too"
+        )
+    predicates = list(dict.fromkeys((*names.predicates[1:], *scored_predicates(cfg))))
+    levels = tuple(dict.fromkeys(("sp", "po", *node.LEVELS)))
+    bank = bank_from_config(node, names.classes[1:], predicates, levels, torch.device(cfg.MODEL.DEVICE))
+    arrays = {}
+    for level, array in bank.arrays.items():
+        array = array.astype(np.float32)
+        arrays[level] = (array / np.linalg.norm(array, axis=-1, keepdims=True)).astype(np.float16)
+    PhraseBank(bank.objects, bank.predicates, bank.templates, arrays).save(str(Path(folder) / BANK))
+
+
+def name_bank(content: dict) -> None:
+    """Let a configuration, as plain values, name the bank file beside it, and no place on this machine."""
+    node = _node(content)
+    node[_BANK_KEY] = BANK
+    node.pop(_CACHE_KEY, None)
+
+
+def bank_named_in(content: dict) -> str:
+    """The bank file that a configuration names; "" for none."""
+    node = content
+    for group in _NODE:
+        node = (node or {}).get(group)
+    return (node or {}).get(_BANK_KEY, "")
+
+
+def options(bank_file: str) -> list[str]:
+    """Configuration keys and values that name a bank file."""
+    return [".".join((*_NODE, _BANK_KEY)), bank_file]
+
+
+def _node(content):
+    for group in _NODE:
+        content = content[group]
+    return content
