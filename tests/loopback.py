@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Site:
@@ -19,6 +21,8 @@ class Site:
         cut: path -> after how many bytes of an answer the connection breaks off, once per entry of the list.
         statuses: path -> status of an error.
         ranges: whether parts of files are served.
+        headers: path -> further headers of its answer.
+        posts: path -> what answers the body of a POST with a json value.
         asked: (method, path, value of the header Range or None) of every request.
     """
 
@@ -29,6 +33,7 @@ class Site:
         self.statuses: dict[str, int] = {}
         self.ranges = True
         self.headers: dict[str, dict[str, str]] = {}
+        self.posts: dict[str, Callable[[bytes], Any]] = {}
         self.asked: list[tuple[str, str, str | None]] = []
         self.url = ""
 
@@ -53,6 +58,14 @@ def serve(files: dict[str, bytes]) -> Iterator[Site]:
 
         def do_GET(self) -> None:
             self.answer(with_body=True)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = self.path.partition("?")[0]
+            site.asked.append((self.command, path, None))
+            if path not in site.posts:
+                return self.send(404, {}, b"no", True)
+            self.send(200, {"Content-Type": "application/json"}, json.dumps(site.posts[path](body)).encode(), True)
 
         def answer(self, with_body: bool) -> None:
             path = self.path.partition("?")[0]

@@ -60,6 +60,7 @@ def save_pretrained(
     folder: str | os.PathLike,
     names: Names,
     evaluation: Mapping[str, Any] | None = None,
+    title: str = "",
 ) -> Path:
     """Write a trained model as a folder that `load_pretrained` reads on any machine.
 
@@ -71,6 +72,7 @@ def save_pretrained(
         folder: must not exist yet.
         names: of its classes and predicates.
         evaluation: content of the evaluation.json of its test, for the record and the model card.
+        title: of the model card; "" for the folder's name.
 
     Returns:
         the folder.
@@ -91,7 +93,7 @@ def save_pretrained(
         _write_json(temporary / NAMES, dictionary_of(names))
         if evaluation is not None:
             _write_json(temporary / EVALUATION, dict(evaluation))
-        (temporary / CARD).write_text(model_card(cfg, names, Path(folder).name, evaluation), encoding="utf-8")
+        (temporary / CARD).write_text(model_card(cfg, names, title or Path(folder).name, evaluation), encoding="utf-8")
     return Path(folder)
 
 

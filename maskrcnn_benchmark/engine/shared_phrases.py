@@ -39,7 +39,7 @@ def write(cfg, names, folder: str | os.PathLike) -> None:
     if node.IMAGE_WEIGHT > 0:
         raise InputError(
             f"{_IMAGE_KEY} is {node.IMAGE_WEIGHT}: the model asks CLIP's image tower, which a shared folder does not "
-            f"hold; export it without, with {_IMAGE_KEY} 0 at the end of the command, and test it so, too"
+            f"hold; export it without, with --opts {_IMAGE_KEY} 0, and test it so, too"
         )
     predicates = list(dict.fromkeys((*names.predicates[1:], *scored_predicates(cfg))))
     levels = tuple(dict.fromkeys(("sp", "po", *node.LEVELS)))

@@ -103,7 +103,7 @@ class Checkpointer:
         if resume:
             f = self.get_checkpoint_file() if self._has_last_checkpoint() else None
         elif os.path.isdir(f):
-            f = _last_checkpoint_of(f)
+            f = last_checkpoint_of(f)
         if not f:
             self.logger.info("no checkpoint is given or found: the model starts from scratch")
             return {}
@@ -145,8 +145,8 @@ class Checkpointer:
         return self._has_last_checkpoint() and (self.optimizer is None or self._is_same_run(self.get_checkpoint_file()))
 
     def get_checkpoint_file(self) -> str:
-        """What `last_checkpoint` names; where the folder was moved since, the file of that name in it."""
-        return _last_checkpoint_of(self.save_dir)
+        """See `last_checkpoint_of`."""
+        return last_checkpoint_of(self.save_dir)
 
     def tag_last_checkpoint(self, last_filename: str) -> None:
         """Point `last_checkpoint` to a file."""
@@ -196,7 +196,12 @@ class Checkpointer:
             group["lr"] = lr
 
 
-def _last_checkpoint_of(folder: str) -> str:
+def last_checkpoint_of(folder: str) -> str:
+    """The file that a folder's `last_checkpoint` names; where the folder was moved since, the file of that name in it.
+
+    Raises:
+        InputError: there is none, or it names a file that does not exist.
+    """
     try:
         with open(os.path.join(folder, LAST_CHECKPOINT), encoding="utf-8") as stream:
             path = stream.read().strip()

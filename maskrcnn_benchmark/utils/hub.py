@@ -72,8 +72,26 @@ def hub_file(address: str, folder: str | os.PathLike | None = None) -> str:
         )
     except hub.errors.LocalEntryNotFoundError as error:  # what the client raises where it cannot reach the hub
         raise InputError(f"{address} is not in the cache, and the hub cannot be reached ({_cause(error)})") from error
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError) as error:
+    except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
         raise InputError(f"{address} cannot be downloaded: {_first_line(error)}") from error
+
+
+def push_folder(folder: str | os.PathLike, name: str) -> str:
+    """Upload a folder as a model of the hub, which is made where it does not exist; the address of its page.
+
+    Raises:
+        InputError: the hub refuses or cannot be reached, or huggingface_hub is not installed.
+    """
+    hub = client()
+    try:
+        page = hub.create_repo(name, exist_ok=True)
+        hub.upload_folder(repo_id=name, folder_path=folder)
+    except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
+        raise InputError(
+            f"{folder} cannot be pushed to {name} ({_first_line(error)}); log in with hf auth login, then push the "
+            f"folder with hf upload {name} {folder}"
+        ) from error
+    return str(page)
 
 
 def client() -> ModuleType:
