@@ -38,7 +38,7 @@ def atomic_write(path: str | os.PathLike, flush: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     if flush:
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 def flat_names(paths: Sequence[str]) -> list[str]:
@@ -79,7 +79,7 @@ def flat_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a rename in `folder` outlive a power failure; only POSIX systems can open a folder for that."""
     if os.name != "posix":
         return

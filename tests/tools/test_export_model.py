@@ -75,17 +75,24 @@ def test_a_push_uploads_every_file(run_here, run_folder, tmp_path, monkeypatch):
         files = json.loads(body)["files"]
         return {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
 
+    def push(folder: str):
+        return run_here("export_model", run_folder, "--output", tmp_path / folder, "--push", "someone/cats")
+
     monkeypatch.setenv("HF_TOKEN", "token")
     with hub({}, monkeypatch, tmp_path / "cache") as site:
         site.posts["/api/repos/create"] = lambda body: {"url": f"{site.url}/{json.loads(body)['organization']}/cats"}
         site.posts["/api/validate-yaml"] = lambda body: {"warnings": [], "errors": []}
         site.posts["/api/models/someone/cats/preupload/main"] = preupload
         site.posts["/api/models/someone/cats/commit/main"] = commit
-        status, _, error = run_here("export_model", run_folder, "--output", tmp_path / "shared", "--push", "someone/cats")
+        status, _, error = run_here(
+            "export_model", run_folder, "--output", tmp_path / "shared", "--push", "someone/cats"
+        )
         assert status == 0, error
         assert uploaded == {path.name: path.read_bytes() for path in (tmp_path / "shared").iterdir()}
         assert "# someone/cats" in uploaded["README.md"].decode()
         assert yaml.safe_load(uploaded["config.yml"])["OUTPUT_DIR"] == "."
         del site.posts["/api/repos/create"]
-        status, _, error = run_here("export_model", run_folder, "--output", tmp_path / "again", "--push", "someone/cats")
+        status, _, error = run_here(
+            "export_model", run_folder, "--output", tmp_path / "again", "--push", "someone/cats"
+        )
         assert status == 1 and "cannot be pushed to someone/cats" in error and (tmp_path / "again").is_dir()
