@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
 
 
 class Site:

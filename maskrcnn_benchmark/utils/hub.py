@@ -6,10 +6,13 @@ environment variables count (`HF_ENDPOINT` for a mirror, `HF_HUB_OFFLINE`, `HF_H
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
 from types import ModuleType
+
+import requests
 
 from .errors import InputError
 
@@ -68,10 +71,15 @@ def hub_file(address: str, folder: str | os.PathLike | None = None) -> str:
     hub = client()
     try:
         return hub.hf_hub_download(
-            repository.name, file, repo_type=repository.kind, revision=repository.revision, local_dir=folder
+            repository.name,
+            file,
+            repo_type=repository.kind,
+            revision=repository.revision,
+            local_dir=folder,
+            local_files_only=not _is_reachable(hub.constants.ENDPOINT),
         )
     except hub.errors.LocalEntryNotFoundError as error:  # what the client raises where it cannot reach the hub
-        raise InputError(f"{address} is not in the cache, and the hub cannot be reached ({_cause(error)})") from error
+        raise InputError(f"{address} is not in the cache, and the hub cannot be reached") from error
     except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
         raise InputError(f"{address} cannot be downloaded: {_first_line(error)}") from error
 
@@ -101,17 +109,21 @@ def client() -> ModuleType:
         InputError: it is not installed.
     """
     try:
-        import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
     except ImportError as error:
         raise InputError(f"files of the hub need its client: {INSTALL}") from error
     return huggingface_hub
 
 
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return _first_line(error)
+@functools.cache
+def _is_reachable(endpoint: str) -> bool:
+    """Whether a hub answers at all; its client would wait half a minute for each file to find out."""
+    try:
+        requests.head(endpoint, timeout=10)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import logging
 import sys
 
 import pytest
+from data_mirror import manifest, manifest_file, mirror  # noqa: F401  (fixtures)
 from small_run import ROOT
 
 from maskrcnn_benchmark.utils import cli
