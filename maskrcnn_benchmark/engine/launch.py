@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.doctor.inputs import check_start
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
@@ -50,6 +51,8 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
         raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch finds no GPU: set it to cpu")
     if cfg.DTYPE == "float16" and not on_gpu:
         raise InputError("DTYPE is float16, which recurrent layers lack on the CPU: set it to bfloat16 or float32")
+    if save:
+        check_start(cfg, with_test=not getattr(args, "skip_test", False))
     distributed = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if distributed:
         if on_gpu:

@@ -41,9 +41,7 @@ def write(cfg, names, folder: str | os.PathLike) -> None:
             f"{_IMAGE_KEY} is {node.IMAGE_WEIGHT}: the model asks CLIP's image tower, which a shared folder does not "
             f"hold; export it without, with --opts {_IMAGE_KEY} 0, and test it so, too"
         )
-    predicates = list(dict.fromkeys((*names.predicates[1:], *scored_predicates(cfg))))
-    levels = tuple(dict.fromkeys(("sp", "po", *node.LEVELS)))
-    bank = bank_from_config(node, names.classes[1:], predicates, levels, torch.device(cfg.MODEL.DEVICE))
+    bank = bank_from_config(node, *_wanted(cfg, names), torch.device(cfg.MODEL.DEVICE))
     arrays = {}
     for level, array in bank.arrays.items():
         array = array.astype(np.float32)
@@ -71,7 +69,26 @@ def options(bank_file: str) -> list[str]:
     return [".".join((*_NODE, _BANK_KEY)), bank_file]
 
 
+def _wanted(cfg, names) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """Objects, predicates and levels that the model of a configuration needs phrases of."""
+    predicates = list(dict.fromkeys((*names.predicates[1:], *scored_predicates(cfg))))
+    return names.classes[1:], predicates, tuple(dict.fromkeys(("sp", "po", *_node(cfg).LEVELS)))
+
+
 def _node(content):
     for group in _NODE:
         content = content[group]
     return content
+
+
+def with_random_phrases(cfg, names, folder: str | os.PathLike):
+    """A configuration whose phrases are random vectors in a file in `folder`: for looking at costs, not at results."""
+    cfg = cfg.clone()
+    if not scores_phrases(cfg):
+        return cfg
+    node, path = _node(cfg), Path(folder) / BANK
+    PhraseBank.random(*_wanted(cfg, names), seed=0).save(str(path))
+    cfg.defrost()
+    node[_BANK_KEY], node.IMAGE_WEIGHT = str(path), 0.0
+    cfg.freeze()
+    return cfg

@@ -219,12 +219,6 @@ class DetectronCheckpointer(Checkpointer):
     """A checkpointer that also reads `catalog://` names, `http(s)://` and `hf://` addresses, Caffe2's pickles and
     torchvision's networks."""
 
-    # What makes a run: another value of one of these begins another run.
-    _DETECTOR_KEYS = ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.CONV_BODY", "MODEL.RELATION_ON")
-    _RELATION_KEYS = tuple(
-        f"MODEL.ROI_RELATION_HEAD.{key}" for key in ("PREDICTOR", "USE_GT_BOX", "USE_GT_OBJECT_LABEL")
-    )
-
     def __init__(
         self,
         cfg,
@@ -259,29 +253,10 @@ class DetectronCheckpointer(Checkpointer):
         return checkpoint
 
     def _identity(self) -> dict[str, Any]:
-        """{"run": values of the keys that make a run, and the weights that it began with}."""
-        relation = self.cfg.MODEL.RELATION_ON
-        run: dict[str, Any] = {}
-        for key in self._DETECTOR_KEYS + (self._RELATION_KEYS if relation else ()):
-            node = self.cfg
-            for part in key.split("."):
-                node = node[part]
-            run[key] = node
-        weights = "PRETRAINED_DETECTOR_CKPT" if relation else "WEIGHT"
-        run[f"MODEL.{weights}"] = _describe_weights(self.cfg.MODEL[weights])
-        return {"run": run}
+        return {"run": run_identity(self.cfg)}
 
     def _is_same_run(self, f: str) -> bool:
-        checkpoint = load_torch(f, mmap=True)
-        if not isinstance(checkpoint, dict):
-            checkpoint = {}
-        if isinstance(checkpoint.get("run"), dict):
-            differences = _differences(self._identity()["run"], checkpoint["run"])
-        else:  # one of SGB: all that tells is whether it holds a training state of such a model
-            names = strip_prefix_if_present(checkpoint.get("model") or {}, "module.")
-            lacks = {part_of(name) for name in self.model.state_dict()} - {part_of(name) for name in names}
-            lacks |= {"optimizer", "iteration"} - checkpoint.keys()
-            differences = [f"it has no {part}" for part in sorted(lacks)]
+        differences = run_differences(self.cfg, f, self.model)
         if differences:
             self.logger.warning(
                 "%s is of another run (%s): this run starts anew; choose another OUTPUT_DIR to keep the old one",
@@ -291,8 +266,8 @@ class DetectronCheckpointer(Checkpointer):
         return not differences
 
     def _load_file(self, f: str) -> dict[str, Any]:
-        if f.startswith("catalog://"):
-            address = load_catalog(self.cfg).ModelCatalog.get(f.removeprefix("catalog://"))
+        address = address_of(f, self.cfg)
+        if address != f:
             self.logger.info("%s points to %s", f, address)
             f = address
         if f.startswith(("http://", "https://")):
@@ -315,6 +290,47 @@ class DetectronCheckpointer(Checkpointer):
                 self.logger.info("%s holds the VGG-16 of torchvision: converting it", f)
                 loaded["model"] = convert_torchvision_vgg16(self.cfg, state_dict)
         return loaded
+
+
+# What makes a run: another value of one of these begins another run.
+_DETECTOR_KEYS = ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.CONV_BODY", "MODEL.RELATION_ON")
+_RELATION_KEYS = tuple(f"MODEL.ROI_RELATION_HEAD.{key}" for key in ("PREDICTOR", "USE_GT_BOX", "USE_GT_OBJECT_LABEL"))
+
+
+def run_identity(cfg) -> dict[str, Any]:
+    """Values of the keys that make a run, and the weights that it begins with."""
+    relation = cfg.MODEL.RELATION_ON
+    run: dict[str, Any] = {}
+    for key in _DETECTOR_KEYS + (_RELATION_KEYS if relation else ()):
+        node = cfg
+        for part in key.split("."):
+            node = node[part]
+        run[key] = node
+    weights = "PRETRAINED_DETECTOR_CKPT" if relation else "WEIGHT"
+    run[f"MODEL.{weights}"] = _describe_weights(cfg.MODEL[weights])
+    return run
+
+
+def run_differences(cfg, f: str, model: nn.Module | None = None) -> list[str]:
+    """In what the run of a checkpoint differs from that of a configuration, in words; nothing where it is the same.
+
+    Args:
+        model: tells whether a checkpoint of SGB, which does not say what it is of, is of such a model.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    checkpoint = load_torch(f, mmap=True)
+    if not isinstance(checkpoint, dict):
+        checkpoint = {}
+    if isinstance(checkpoint.get("run"), dict):
+        return _differences(run_identity(cfg), checkpoint["run"])
+    # one of SGB: all that tells is whether it holds a training state of such a model
+    lacks = {"optimizer", "iteration"} - checkpoint.keys()
+    if model is not None:
+        names = strip_prefix_if_present(checkpoint.get("model") or {}, "module.")
+        lacks |= {part_of(name) for name in model.state_dict()} - {part_of(name) for name in names}
+    return [f"it has no {part}" for part in sorted(lacks)]
 
 
 def _describe_weights(path: str) -> dict[str, Any]:
@@ -343,6 +359,13 @@ def _same_weights(here: dict[str, Any], there: dict[str, Any]) -> bool:
         return True
     same_name = os.path.basename(here["path"]) == os.path.basename(there.get("path") or "")
     return here["bytes"] is not None and here["bytes"] == there.get("bytes") and same_name
+
+
+def address_of(f: str, cfg) -> str:
+    """What a `catalog://` name stands for; anything else stands for itself."""
+    if not f.startswith("catalog://"):
+        return f
+    return load_catalog(cfg).ModelCatalog.get(f.removeprefix("catalog://"))
 
 
 def clip_grad_norm(

@@ -8,6 +8,7 @@ until it is whole; a note beside that says which version of which address it is 
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -199,6 +200,16 @@ class _disk_errors:
             raise InputError(
                 f"the disk of {self.path.parent} is full; the same command goes on from here when there is room"
             ) from error
+
+
+@functools.cache
+def is_reachable(address: str) -> bool:
+    """Whether the server of an address answers at all."""
+    try:
+        requests.head(address, timeout=10)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def room_for(path: str | os.PathLike, size: int) -> None:

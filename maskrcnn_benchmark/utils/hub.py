@@ -6,14 +6,12 @@ environment variables count (`HF_ENDPOINT` for a mirror, `HF_HUB_OFFLINE`, `HF_H
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from dataclasses import dataclass
 from types import ModuleType
 
-import requests
-
+from .download import is_reachable
 from .errors import InputError
 
 SCHEME = "hf://"
@@ -76,7 +74,8 @@ def hub_file(address: str, folder: str | os.PathLike | None = None) -> str:
             repo_type=repository.kind,
             revision=repository.revision,
             local_dir=folder,
-            local_files_only=not _is_reachable(hub.constants.ENDPOINT),
+            # asked first, for the client would wait half a minute for each file to find out
+            local_files_only=not is_reachable(hub.constants.ENDPOINT),
         )
     except hub.errors.LocalEntryNotFoundError as error:  # what the client raises where it cannot reach the hub
         raise InputError(f"{address} is not in the cache, and the hub cannot be reached") from error
@@ -114,16 +113,6 @@ def client() -> ModuleType:
     except ImportError as error:
         raise InputError(f"files of the hub need its client: {INSTALL}") from error
     return huggingface_hub
-
-
-@functools.cache
-def _is_reachable(endpoint: str) -> bool:
-    """Whether a hub answers at all; its client would wait half a minute for each file to find out."""
-    try:
-        requests.head(endpoint, timeout=10)
-    except requests.RequestException:
-        return False
-    return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -26,14 +26,8 @@ def cache_url(url: str, model_dir: str | None = None, progress: bool = True) -> 
     Raises:
         InputError: no network, an error of the server, or a file of another size or hash than announced.
     """
-    if model_dir is None:
-        model_dir = os.path.join(os.path.expanduser(os.getenv("TORCH_HOME", "~/.torch")), "models")
-    address = urlparse(url).path
-    name = os.path.basename(address)
-    if name == "model_final.pkl":  # so all detectors of Caffe2 are called: the whole address tells them apart
-        name = address.lstrip("/").replace("/", "_")
-    path = Path(model_dir, name)
-    announced = _HASH.search(name)
+    path = cached_path(url, model_dir)
+    announced = _HASH.search(path.name)
     try:
         if is_main_process() and not path.exists():
             download(url, path, Expected(sha256=announced[1] if announced else None), progress)
@@ -44,3 +38,14 @@ def cache_url(url: str, model_dir: str | None = None, progress: bool = True) -> 
     if not path.exists():
         raise InputError(f"{path} is missing: rank 0 could not download it")
     return str(path)
+
+
+def cached_path(url: str, model_dir: str | None = None) -> Path:
+    """Where the cache has, or would have, the file behind `url`; `model_dir` as for `cache_url`."""
+    if model_dir is None:
+        model_dir = os.path.join(os.path.expanduser(os.getenv("TORCH_HOME", "~/.torch")), "models")
+    address = urlparse(url).path
+    name = os.path.basename(address)
+    if name == "model_final.pkl":  # so all detectors of Caffe2 are called: the whole address tells them apart
+        name = address.lstrip("/").replace("/", "_")
+    return Path(model_dir, name)

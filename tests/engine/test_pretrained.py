@@ -12,7 +12,6 @@ from small_run import write_config
 from support import HEAD, fill
 
 from maskrcnn_benchmark.config.load import load_config
-from maskrcnn_benchmark.engine.predict import load_predictor
 from maskrcnn_benchmark.engine.pretrained import (
     Names,
     build_without_data,
@@ -21,6 +20,7 @@ from maskrcnn_benchmark.engine.pretrained import (
     names_of,
     save_pretrained,
 )
+from maskrcnn_benchmark.engine.scene_predictor import load_predictor
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
