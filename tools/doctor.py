@@ -14,7 +14,7 @@ import logging
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.doctor.finding import FAILS, NOTE, Finding, table
-from maskrcnn_benchmark.doctor.inputs import inputs
+from maskrcnn_benchmark.doctor.inputs import data_files, other_files
 from maskrcnn_benchmark.doctor.machine import machine
 from maskrcnn_benchmark.doctor.trial import trial
 from maskrcnn_benchmark.utils.cli import run
@@ -39,9 +39,10 @@ def main() -> int:
     cfg = load_config(args.config_file or "", args.opts)
     findings = list(machine(cfg))
     if args.config_file:
-        findings += inputs(cfg, can_reach=is_reachable)
-        if any(finding.state == FAILS for finding in findings):
-            findings.append(Finding("data, model, cost", NOTE, "not looked at before everything above is there"))
+        data = list(data_files(cfg))
+        findings += [*data, *other_files(cfg, is_reachable)]
+        if any(finding.state == FAILS for finding in data):
+            findings.append(Finding("model, cost", NOTE, "not looked at before the data are there"))
         else:
             findings += trial(cfg, args.iterations)
     print(table(findings))

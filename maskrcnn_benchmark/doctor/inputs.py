@@ -50,12 +50,17 @@ def check_start(cfg, with_test: bool = True) -> None:
 
 
 def inputs(cfg, with_test: bool = True, can_reach: Callable[[str], bool] = lambda address: True) -> Iterator[Finding]:
-    """Findings about all files that a configuration names, and the output folder.
+    """Findings about all files that a configuration names, and the output folder; arguments as those of its parts."""
+    yield from data_files(cfg, with_test)
+    yield from other_files(cfg, can_reach)
+
+
+def other_files(cfg, can_reach: Callable[[str], bool]) -> Iterator[Finding]:
+    """Findings about word vectors, text encoder, run folder and the weights to start from.
 
     Args:
-        can_reach: whether an address can be downloaded from; by default it is hoped.
+        can_reach: whether an address can be downloaded from.
     """
-    yield from _data_files(cfg, with_test)
     if cfg.MODEL.RELATION_ON:
         yield from _word_vectors(cfg)
         yield from phrases(cfg, can_reach)
@@ -85,7 +90,8 @@ def named_data_sets(cfg, with_test: bool = True) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _data_files(cfg, with_test: bool) -> Iterator[Finding]:
+def data_files(cfg, with_test: bool = True) -> Iterator[Finding]:
+    """Findings about the files of the data sets, those of the test among them only where there is one."""
     catalog = load_catalog(cfg).DatasetCatalog
     seen: set[str] = set()
     for name in named_data_sets(cfg, with_test):
