@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_COMMIT = "c" * 40
+
 
 def zip_of(files: dict[str, bytes]) -> bytes:
     """A zip archive of these files."""
@@ -129,13 +131,16 @@ def hub(repositories: dict[str, dict[str, bytes]], monkeypatch, cache) -> Iterat
     Args:
         cache: folder of the client's cache.
     """
-    files = {
-        f"/{name}/resolve/main/{file}": content
-        for name, contents in repositories.items()
-        for file, content in contents.items()
-    }
+    files = {}
+    for name, contents in repositories.items():
+        files |= {f"/{name}/resolve/{at}/{file}": data for at in ("main", _COMMIT) for file, data in contents.items()}
+        kind = "" if name.startswith("datasets/") else "models/"
+        listed = [{"type": "file", "path": f, "oid": "0" * 40, "size": len(data)} for f, data in contents.items()]
+        about = {"id": name.removeprefix("datasets/"), "sha": _COMMIT, "siblings": [{"rfilename": f} for f in contents]}
+        files[f"/api/{kind}{name}/revision/main"] = json.dumps(about).encode()
+        files[f"/api/{kind}{name}/tree/{_COMMIT}"] = json.dumps(listed).encode()
     with serve(files) as site:
-        site.headers = {path: {"X-Repo-Commit": "c" * 40} for path in files}
+        site.headers = {path: {"X-Repo-Commit": _COMMIT} for path in files}
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", site.url)
         template = site.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)

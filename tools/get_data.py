@@ -17,6 +17,7 @@ from pathlib import Path
 from maskrcnn_benchmark.data.acquisition.counts import describe, relation_images
 from maskrcnn_benchmark.data.acquisition.fetch import Record, fetch, is_there
 from maskrcnn_benchmark.data.acquisition.manifest import ALL, DEFAULT, File, Item, Places, choose, read_manifest
+from maskrcnn_benchmark.data.acquisition.release import build_release
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.download import in_words
 from maskrcnn_benchmark.utils.errors import InputError
@@ -68,6 +69,11 @@ def _get(item: Item, places: Places, record: Record, own: dict[str, str], keep_a
                 fetch(file, places, record, own, keep_archives)
         except InputError as error:
             faults.append(str(error))
+    if item.release:
+        try:
+            print(f"  {_convert(item, places)}")
+        except InputError as error:
+            faults.append(str(error))
     if not faults:
         for h5, expected in item.counts.items():
             found = relation_images(places.of(h5), expected["val"])
@@ -80,8 +86,18 @@ def _get(item: Item, places: Places, record: Record, own: dict[str, str], keep_a
     return faults
 
 
+def _convert(item: Item, places: Places) -> str:
+    target = places.of("vg")
+    if target.exists():
+        return f"{target} is there already"
+    return build_release(item.release, places.data_dir, item.roughly)
+
+
 def _show(item: Item, places: Places, record: Record) -> None:
     print(f"{item.name}: {item.about}")
+    if item.release:
+        state = "is there" if places.of("vg").exists() else "missing"
+        print(f"  {item.release} (about {in_words(item.roughly)}): {state}\n    to {places.of('vg')}")
     for file in item.files:
         try:
             state = "is there" if is_there(file, places, record) else "missing"

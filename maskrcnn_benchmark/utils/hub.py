@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -79,6 +80,32 @@ def hub_file(address: str, folder: str | os.PathLike | None = None) -> str:
         )
     except hub.errors.LocalEntryNotFoundError as error:  # what the client raises where it cannot reach the hub
         raise InputError(f"{address} is not in the cache, and the hub cannot be reached") from error
+    except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
+        raise InputError(f"{address} cannot be downloaded: {_first_line(error)}") from error
+
+
+def hub_folder(address: str, folder: str | os.PathLike, patterns: Sequence[str]) -> None:
+    """Download the files of a repository (`hf://[datasets/]owner/name`) that fit patterns, below `folder`.
+
+    What an earlier call downloaded is kept.
+
+    Raises:
+        InputError: as `hub_file`.
+    """
+    repository = Repository.parse(address)
+    if repository is None:
+        raise InputError(f"{address} is no repository of the hub: expected {SCHEME}owner/name")
+    hub = client()
+    if not is_reachable(hub.constants.ENDPOINT):
+        raise InputError(f"{address} cannot be downloaded: the hub cannot be reached")
+    try:
+        hub.snapshot_download(
+            repository.name,
+            repo_type=repository.kind,
+            revision=repository.revision,
+            local_dir=folder,
+            allow_patterns=list(patterns),
+        )
     except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
         raise InputError(f"{address} cannot be downloaded: {_first_line(error)}") from error
 

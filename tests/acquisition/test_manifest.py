@@ -12,9 +12,10 @@ def test_the_repository_s_manifest_has_all_that_docs_name(tmp_path):
     assert {item.name for item in choose(manifest, ["all"])} == {
         "vg", "vg-images", "glove", "detector", "clip", "gqa"
     }  # fmt: skip
+    assert manifest["vg-coco"].counts == manifest["vg"].counts
     assert manifest["vg"].counts == {"vg/VG-SGG-with-attri.h5": {"train": 57723, "val": 5000, "test": 26446}}
     for item in manifest.values():
-        assert item.about and item.files
+        assert item.about and bool(item.files) != bool(item.release)
         for file in item.files:
             assert file.sources or file.pages, file.name
             assert all(source.startswith(("https://", "hf://")) for source in file.sources)

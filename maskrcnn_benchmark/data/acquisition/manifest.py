@@ -17,7 +17,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 DEFAULT = Path(__file__).parents[3] / "configs" / "data.yaml"
 ALL = "all"
 _NOT_KNOWN = "not known"
-_ITEM_KEYS = {"about", "alternative", "files", "counts", "then"}
+_ITEM_KEYS = {"about", "alternative", "files", "release", "roughly", "counts", "then"}
 _FILE_KEYS = {"to", "sources", "pages", "bytes", "sha256", "roughly", "archive", "unpack", "lists"}
 
 
@@ -55,6 +55,8 @@ class Item:
     """What can be asked for by name.
 
     Attributes:
+        release: a repository of the hub with parquet files, to be converted; "" for none.
+        roughly: its bytes.
         counts: path of an h5 -> images with relations of each split.
         then: what to tell training.
     """
@@ -63,6 +65,8 @@ class Item:
     about: str
     alternative: bool
     files: tuple[File, ...]
+    release: str
+    roughly: int
     counts: Mapping[str, Mapping[str, int]]
     then: str
 
@@ -123,6 +127,8 @@ def _item(name: str, values: Any, where: str) -> Item:
         about=values.get("about", ""),
         alternative=bool(values.get("alternative", False)),
         files=files,
+        release=values.get("release", ""),
+        roughly=values.get("roughly") or 0,
         counts=values.get("counts") or {},
         then=values.get("then", ""),
     )
