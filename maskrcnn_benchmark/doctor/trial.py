@@ -156,9 +156,9 @@ def _room(cfg, model: nn.Module, recipe: Recipe) -> Finding:
     while not place.exists():
         place = place.parent
     parameters = f"{sum(p.numel() for p in model.parameters()):,} parameters, {sum(p.numel() for p in learnt):,} learn"
-    text = f"{parameters}; {count} checkpoints of {in_words(each)}"
+    text = f"{parameters}; checkpoints: {count} of {in_words(each)}"
     if each * count > shutil.disk_usage(place).free:
-        return Finding("model", FAILS, f"{text} do not fit on the disk of OUTPUT_DIR",
+        return Finding("model", FAILS, f"{text}, more than the disk of OUTPUT_DIR has free",
                        "choose another OUTPUT_DIR, or a larger SOLVER.CHECKPOINT_PERIOD")  # fmt: skip
     return Finding("model", OK, text)
 

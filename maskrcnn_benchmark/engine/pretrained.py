@@ -94,6 +94,8 @@ def save_pretrained(
         if evaluation is not None:
             _write_json(temporary / EVALUATION, dict(evaluation))
         (temporary / CARD).write_text(model_card(cfg, names, title or Path(folder).name, evaluation), encoding="utf-8")
+        for file in temporary.iterdir():
+            file.chmod(0o644)  # some writers keep what they write to themselves
     return Path(folder)
 
 
