@@ -15,6 +15,7 @@ from maskrcnn_benchmark.data.acquisition.manifest import DEFAULT, Places, read_m
 from maskrcnn_benchmark.data.build import check_class_counts
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
+from maskrcnn_benchmark.engine.pretrained import Names
 from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, address_of, last_checkpoint_of, run_differences
 from maskrcnn_benchmark.utils.download import in_words
 from maskrcnn_benchmark.utils.errors import InputError
@@ -22,7 +23,7 @@ from maskrcnn_benchmark.utils.hub import SCHEME
 from maskrcnn_benchmark.utils.model_zoo import cached_path
 
 from .finding import FAILS, NOTE, OK, WRONG, Finding
-from .language import phrases
+from .language import text_encoder
 
 # Predictors that are known to embed the names of objects.
 _WITH_WORDS = tuple(f"{name}Predictor" for name in ("Motif", "VCTree", "Transformer", "CausalAnalysis", "RelCLIP"))
@@ -63,7 +64,7 @@ def other_files(cfg, can_reach: Callable[[str], bool]) -> Iterator[Finding]:
     """
     if cfg.MODEL.RELATION_ON:
         yield from _word_vectors(cfg)
-        yield from phrases(cfg, can_reach)
+        yield from text_encoder(cfg, training_names(cfg), can_reach)
     yield from _run(cfg, can_reach)
 
 
@@ -88,6 +89,15 @@ def named_data_sets(cfg, with_test: bool = True) -> list[str]:
     validates = cfg.SOLVER.TO_VAL or cfg.SOLVER.PRE_VAL
     names = (*cfg.DATASETS.TRAIN, *(cfg.DATASETS.VAL if validates else ()), *(cfg.DATASETS.TEST if with_test else ()))
     return list(dict.fromkeys(names))
+
+
+def training_names(cfg) -> Names | None:
+    """Names of classes and predicates of the training data; None where its dictionary cannot be read."""
+    try:
+        files = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)["args"]
+        return Names(*load_info(files["dict_file"])[:2])
+    except (InputError, IndexError):
+        return None
 
 
 def data_files(cfg, with_test: bool = True) -> Iterator[Finding]:

@@ -23,10 +23,10 @@ from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.acquisition.counts import describe, relation_images
 from maskrcnn_benchmark.data.acquisition.manifest import DEFAULT, Places, read_manifest
 from maskrcnn_benchmark.data.build import build_dataset
-from maskrcnn_benchmark.data.datasets.vg_format import VG_DAMAGED, VG_IMAGES, load_info
+from maskrcnn_benchmark.data.datasets.vg_format import VG_DAMAGED, VG_IMAGES
 from maskrcnn_benchmark.engine import shared_phrases
 from maskrcnn_benchmark.engine.inference import autocast
-from maskrcnn_benchmark.engine.pretrained import Names, build_without_data
+from maskrcnn_benchmark.engine.pretrained import build_without_data
 from maskrcnn_benchmark.engine.recipes import Recipe, detector_recipe, relation_recipe
 from maskrcnn_benchmark.engine.trainer import fix_eval_modules
 from maskrcnn_benchmark.solver import make_optimizer
@@ -35,7 +35,7 @@ from maskrcnn_benchmark.utils.download import in_words
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .finding import FAILS, NOTE, OK, WRONG, Finding
-from .inputs import named_data_sets
+from .inputs import named_data_sets, training_names
 
 _BUDGET = 60.0  # seconds: batches that would take longer are measured by one image
 _quiet = logging.getLogger("maskrcnn_benchmark.doctor")
@@ -51,7 +51,7 @@ def trial(cfg, iterations: int) -> Iterator[Finding]:
     yield from _data_sets(cfg)
     try:
         recipe = relation_recipe(cfg) if cfg.MODEL.RELATION_ON else detector_recipe(cfg)
-        names = _names(cfg)
+        names = training_names(cfg)
         with tempfile.TemporaryDirectory() as folder:
             own = shared_phrases.with_random_phrases(_without_traces(cfg, folder), names, folder)
             own, model = build_without_data(own, names)
@@ -61,11 +61,6 @@ def trial(cfg, iterations: int) -> Iterator[Finding]:
                 yield _cost(own, model, recipe, iterations)
     except InputError as error:
         yield Finding("model", FAILS, str(error))
-
-
-def _names(cfg) -> Names:
-    files = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)["args"]
-    return Names(*load_info(files["dict_file"])[:2])
 
 
 def _without_traces(cfg, folder: str):

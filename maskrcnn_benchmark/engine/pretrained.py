@@ -83,7 +83,7 @@ def save_pretrained(
     model = getattr(model, "module", model)
     content = _shared_config(cfg)
     with atomic_folder(folder) as temporary:
-        if shared_phrases.scores_phrases(cfg):
+        if shared_phrases.needs_phrases(cfg):
             shared_phrases.write(cfg, names, temporary)
             shared_phrases.name_bank(content)
         # A copy of each: safetensors refuses tensors that share memory.

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.doctor.inputs import check_start, command_for, inputs
 from maskrcnn_benchmark.utils.checkpoint import run_identity
 from maskrcnn_benchmark.utils.errors import InputError
 
-RELCLIP = HEAD + "RELCLIP."
+LANGUAGE = "MODEL.LANGUAGE."
 
 
 @pytest.fixture
@@ -134,12 +134,12 @@ def test_the_run_folder(config, tmp_path):
 
 
 def test_phrases(config, tmp_path, monkeypatch):
-    options = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "CACHE_DIR", tmp_path / "cache")
-    missing = found(config(*options, RELCLIP + "BANK_FILE", tmp_path / "bank.npz"), "text encoder")
+    options = (HEAD + "PREDICTOR", "RelCLIPPredictor", LANGUAGE + "CACHE_DIR", tmp_path / "cache")
+    missing = found(config(*options, LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"), "text encoder")
     assert missing.state == FAILS and "bank.npz does not exist" in missing.found
     (tmp_path / "bank.npz").touch()
-    assert found(config(*options, RELCLIP + "BANK_FILE", tmp_path / "bank.npz"), "text encoder").state == OK
-    wrong = found(config(*options, RELCLIP + "TEXT_ENCODER.NAME", tmp_path / "clip.pt"), "text encoder")
+    assert found(config(*options, LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"), "text encoder").state == OK
+    wrong = found(config(*options, LANGUAGE + "NAME", tmp_path / "clip.pt"), "text encoder")
     assert wrong.state == FAILS and "there is no file" in wrong.found
     monkeypatch.setenv("HOME", str(tmp_path))
     cfg = config(*options)
@@ -149,7 +149,12 @@ def test_phrases(config, tmp_path, monkeypatch):
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
     (tmp_path / ".cache" / "clip" / "ViT-B-32.pt").touch()
     assert found(cfg, "text encoder").state == OK
-    absent = found(config(*options, RELCLIP + "TEXT_ENCODER.LIBRARY", "open_clip"), "text encoder")
+    place = "maskrcnn_benchmark.doctor.language.are_phrases_cached"
+    monkeypatch.setattr(place, lambda cfg, names: len(names.classes) == 151)
+    cached = found(cfg, "text encoder", can_reach=lambda address: False)
+    assert cached.state == OK and "embeddings of all phrases are in" in cached.found
+    monkeypatch.setattr(place, lambda cfg, names: False)
+    absent = found(config(*options, LANGUAGE + "LIBRARY", "open_clip"), "text encoder")
     assert absent.state == FAILS and absent.remedy == "pip install open_clip_torch"
 
 

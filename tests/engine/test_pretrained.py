@@ -21,8 +21,10 @@ from maskrcnn_benchmark.engine.pretrained import (
     save_pretrained,
 )
 from maskrcnn_benchmark.engine.scene_predictor import load_predictor
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.phrase_bank import PhraseBank
+from maskrcnn_benchmark.engine.shared_phrases import needs_phrases
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.download import is_reachable
 from maskrcnn_benchmark.utils.errors import InputError
 
 NAMES = Names(
@@ -44,7 +46,7 @@ def original(tmp_path_factory):
     arrays = {"sp": rng.normal(size=(5, 3, 8)), "po": rng.normal(size=(3, 5, 8))}
     PhraseBank(NAMES.classes[1:], NAMES.predicates[1:], {}, arrays).save(str(folder / "bank.npz"))
     path = write_config(folder, "sgdet", "RelCLIPPredictor", DATASETS__DATA_DIR="/nowhere", GLOVE_DIR="/nowhere/glove")
-    options = [HEAD + "RELCLIP.BANK_FILE", str(folder / "bank.npz"), "MODEL.DEVICE", "cpu"]
+    options = ["MODEL.LANGUAGE.BANK_FILE", str(folder / "bank.npz"), "MODEL.DEVICE", "cpu"]
     cfg, model = build_without_data(load_config(str(path), options), NAMES)
     return cfg, fill(model)
 
@@ -139,7 +141,8 @@ def test_a_model_of_the_hub_is_that_of_its_folder(original, shared, tmp_path, mo
         assert len(downloads) == len(set(downloads)), "the second time everything comes from the cache"
         with pytest.raises(InputError, match=r"hf://someone/other/config\.yml cannot be downloaded"):
             load_pretrained("someone/other")
-    _, model, _ = load_pretrained("someone/model", ["MODEL.DEVICE", "cpu"])  # the hub is gone
+    is_reachable.cache_clear()  # the hub is gone
+    _, model, _ = load_pretrained("someone/model", ["MODEL.DEVICE", "cpu"])
     assert torch.equal(next(model.parameters()), next(original[1].parameters()))
 
 
@@ -163,7 +166,34 @@ def test_a_file_of_the_hub_is_a_checkpoint(original, shared, tmp_path, monkeypat
 def test_a_model_with_an_image_tower_is_refused(original, tmp_path):
     cfg = original[0].clone()
     cfg.defrost()
-    cfg.MODEL.ROI_RELATION_HEAD.RELCLIP.IMAGE_WEIGHT = 0.5
+    cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT = 0.5
     with pytest.raises(InputError, match="asks CLIP's image tower"):
         save_pretrained(original[1], cfg, tmp_path / "no", NAMES)
     assert not list(tmp_path.iterdir())
+
+
+PRIOR = HEAD + "PHRASE_PRIOR."
+
+
+@pytest.mark.parametrize(
+    ("predictor", "options", "needed"),
+    [
+        ("RelCLIPPredictor", [], True),
+        ("RelCLIPPredictor", [HEAD + "RELCLIP.TARGETS", "learnt"], False),
+        ("MotifPredictor", [], False),
+        ("MotifPredictor", [PRIOR + "ON", True], True),
+        ("MotifPredictor", [PRIOR + "ON", True, PRIOR + "WIDTH", 0.0], False),
+        ("MotifPredictor", [PRIOR + "ON", True, HEAD + "PREDICT_USE_BIAS", False], False),
+        ("MotifPredictor", [HEAD + "SECOND_OPINION.WEIGHT", 1.0], True),
+    ],
+)
+def test_phrases_are_shared_with_the_models_that_are_built_with_them(predictor, options, needed, tmp_path):
+    """A model that needs phrases cannot be built without; one that does not, can."""
+    nowhere = ["MODEL.LANGUAGE.BANK_FILE", str(tmp_path / "nothing.npz"), "MODEL.DEVICE", "cpu"]
+    cfg = load_config(str(write_config(tmp_path, "sgdet", predictor)), [*nowhere, *options])
+    assert needs_phrases(cfg) == needed
+    if needed:
+        with pytest.raises(ValueError, match="BANK_FILE"):
+            build_without_data(cfg, NAMES)
+    else:
+        build_without_data(cfg, NAMES)

@@ -42,7 +42,7 @@ def test_a_whole_check_up_writes_nothing(run_here, detector, tmp_path):
 
 
 def test_relclip_is_measured_without_a_text_encoder(run_here, detector, tmp_path):
-    options = (HEAD + "PREDICTOR", "RelCLIPPredictor", HEAD + "RELCLIP.CACHE_DIR", tmp_path / "cache")
+    options = (HEAD + "PREDICTOR", "RelCLIPPredictor", "MODEL.LANGUAGE.CACHE_DIR", tmp_path / "cache")
     _, out, _ = run_here("doctor", "--config-file", detector[0], "--iterations", 1, *options)
     assert "text encoder" in out and "s for an iteration" in out and not (tmp_path / "cache").exists()
 

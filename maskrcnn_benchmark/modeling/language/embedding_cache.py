@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 import uuid
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -62,13 +62,11 @@ class EmbeddingCache:
         Raises:
             LanguageError: nothing on disk, and no text encoder to embed with.
         """
-        stem = os.path.join(self.folder, f"{self.spec.library}-{self._key(templated, dtype)}")
-        version = self.spec.library_version()
-        path = newest(stem) if version is None else f"{stem}-{version}.npy"
+        stem, path = self._place(templated, dtype)
         found = self._read(path, len(templated[0]))
         if found is not None:
             return found
-        if version is None:
+        if self.spec.library_version() is None:
             import_library(self.spec.library)  # says what is missing and how to install it
         assert path is not None
         try:
@@ -83,6 +81,17 @@ class EmbeddingCache:
                 write_file(path, lambda file: np.save(file, found))
                 logger.info("kept %d embeddings of %s in %s", len(found), what, path)
         return found
+
+    def holds(self, templated: Sequence[Sequence[str]], dtype: type = np.float32) -> bool:
+        """Whether `embed` would find the embeddings of these phrases on disk; arguments as there."""
+        _, path = self._place(templated, dtype)
+        return path is not None and os.path.exists(path)
+
+    def _place(self, templated: Sequence[Sequence[str]], dtype: type) -> Tuple[str, Optional[str]]:
+        """How the file's name begins, and its path; without the library that of the newest file, None without any."""
+        stem = os.path.join(self.folder, f"{self.spec.library}-{self._key(templated, dtype)}")
+        version = self.spec.library_version()
+        return stem, newest(stem) if version is None else f"{stem}-{version}.npy"
 
     def _key(self, templated: Sequence[Sequence[str]], dtype: type) -> str:
         facts = json.dumps([FORMAT, self.spec.identity(), np.dtype(dtype).name, [list(t) for t in templated]])

@@ -188,8 +188,20 @@ def bank_from_config(
     """
     if node.BANK_FILE:
         return PhraseBank.load(node.BANK_FILE)
-    templates = {level: tuple(node.TEMPLATES[LEVELS[level][0]]) for level in levels}
-    return PhraseBank.build(embedding_cache(node, device), objects, predicates, templates)
+    return PhraseBank.build(embedding_cache(node, device), objects, predicates, _templates(node, levels))
+
+
+def is_bank_cached(node: Any, objects: Sequence[str], predicates: Sequence[str], levels: Sequence[str]) -> bool:
+    """Whether all phrases that `bank_from_config` would embed are on disk; arguments as there."""
+    cache = embedding_cache(node, torch.device("cpu"))
+    return all(
+        cache.holds(level_phrases(level, prompts, objects, predicates), DTYPES[level])
+        for level, prompts in _templates(node, levels).items()
+    )
+
+
+def _templates(node: Any, levels: Sequence[str]) -> Dict[str, Sequence[str]]:
+    return {level: tuple(node.TEMPLATES[LEVELS[level][0]]) for level in levels}
 
 
 def phrase_tables(

@@ -42,7 +42,9 @@ def test_batches_do_not_change_the_embeddings(cache, tiny_clip, tmp_path, monkey
 
 
 def test_what_is_cached_equals_what_was_built(cache, built):
+    assert not cache.holds(PHRASES)
     first = cache.embed(PHRASES, "tests")
+    assert cache.holds(PHRASES) and not cache.holds(PHRASES[:1]) and not cache.holds(PHRASES, np.float16)
     assert np.array_equal(cache.embed(PHRASES, "tests"), first)
     assert len(built) == 1
 
