@@ -45,16 +45,16 @@ def text_encoder(cfg, names, can_reach: Callable[[str], bool]) -> Iterator[Findi
     except ValueError as error:  # LanguageError: a key with a value that it cannot have, or a missing file
         yield Finding(_WHAT, FAILS, str(error))
         return
-    if importlib.util.find_spec(spec.library) is None:
-        yield Finding(_WHAT, FAILS, f"{spec.library} is not installed", INSTALL[spec.library])
-    elif file is not None:
-        yield Finding(_WHAT, OK, f"{spec.library}, weights in {file}")
-    elif spec.library == "clip" and not (place := _clip_weights(spec.name)).is_file():
-        found = f"{spec.library} {spec.name} is not in {place} yet; the first use downloads it"
-        state = NOTE if can_reach(_CLIP_ADDRESS) else FAILS
-        yield Finding(_WHAT, state, found, "python tools/get_data.py clip")
+    what = f"{spec.library} {spec.name} {spec.pretrained}".rstrip()
+    is_installed = importlib.util.find_spec(spec.library) is not None
+    if is_installed:
+        yield Finding(_WHAT, OK, f"{what}, weights in {file}" if file else what)
     else:
-        yield Finding(_WHAT, OK, f"{spec.library} {spec.name} {spec.pretrained}".rstrip())
+        yield Finding(_WHAT, FAILS, f"{spec.library} is not installed", INSTALL[spec.library])
+    if spec.library == "clip" and not file and not (place := _clip_weights(spec.name)).is_file():
+        state = NOTE if can_reach(_CLIP_ADDRESS) else FAILS
+        found = f"those of {what} are not in {place} yet; the first use downloads them"
+        yield Finding("its weights", state, found, "python tools/get_data.py clip")
 
 
 def _clip_weights(name: str) -> Path:

@@ -14,7 +14,7 @@ import yaml
 from maskrcnn_benchmark.utils.download import Expected
 from maskrcnn_benchmark.utils.errors import InputError
 
-# In the checkout that the library is imported from; or, where it is installed without, the one that the command runs in.
+# In the checkout that the library is imported from, or where it is installed without one, that of the working folder.
 _PLACES = [folder / "configs" / "data.yaml" for folder in (Path(__file__).parents[3], Path.cwd())]
 DEFAULT = next((path for path in _PLACES if path.is_file()), _PLACES[0])
 ALL = "all"
