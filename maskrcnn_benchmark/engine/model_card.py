@@ -13,9 +13,7 @@ _TASKS = {
     "sgdet": "SGDet: objects and predicates are found in the image alone",
     "detection": "detection: objects without relations",
 }
-_RANKS = (20, 50, 100)
-# Entries of evaluation.json with tables of their own, or too long for a page.
-_NOT_LISTED = ("metrics", "recall_by_predicate", "training_frequency")
+_LONGEST = 20  # names or fields in a row; what is longer stands in evaluation.json alone
 
 
 def model_card(cfg, names, title: str, evaluation: Mapping[str, Any] | None) -> str:
@@ -67,22 +65,22 @@ def _use(title: str, task: str) -> str:
 
 def _results(evaluation: Mapping[str, Any]) -> str:
     """What was measured and how: metrics by rank, other metrics, then every named field of the evaluation."""
-    metrics = evaluation.get("metrics", {})
     by_name: dict[str, dict[int, Any]] = {}
     single = {}
-    for name, value in metrics.items():
+    for name, value in evaluation.get("metrics", {}).items():
         stem, _, rank = name.rpartition("@")
-        if stem and rank.isdigit() and int(rank) in _RANKS:
+        if stem and rank.isdigit():
             by_name.setdefault(stem, {})[int(rank)] = value
         else:
             single[name] = value
     parts = []
     if by_name:
-        header = ("", *(f"@{k}" for k in _RANKS))
-        parts.append(_table(header, [(n, *(_number(v.get(k)) for k in _RANKS)) for n, v in by_name.items()]))
+        ranks = sorted({rank for values in by_name.values() for rank in values})
+        rows = [(name, *(_number(values[k]) if k in values else "" for k in ranks)) for name, values in by_name.items()]
+        parts.append(_table(("", *(f"@{k}" for k in ranks)), rows))
     if single:
         parts.append(_table(("", ""), [(name, _number(value)) for name, value in single.items()]))
-    listed = [row for name, value in evaluation.items() if name not in _NOT_LISTED for row in _fields(name, value)]
+    listed = [row for name, value in evaluation.items() if name != "metrics" for row in _fields(name, value)]
     parts.append("How it was measured:\n\n" + _table(("", ""), listed))
     return "\n\n".join(parts)
 
@@ -90,6 +88,8 @@ def _results(evaluation: Mapping[str, Any]) -> str:
 def _fields(name: str, value: Any) -> list[tuple[str, str]]:
     """Rows of a field; those of a card of fields one by one."""
     label = name.replace("_", " ")
+    if isinstance(value, (Mapping, list, tuple)) and len(value) > _LONGEST:
+        return []
     if isinstance(value, Mapping):
         return [(f"{label}: {inner}", text) for key, one in value.items() for inner, text in _fields(str(key), one)]
     if isinstance(value, (list, tuple)):

@@ -34,7 +34,7 @@ EVALUATION = {
     "dataset": "some_test",
     "protocol": {"name": "sgb", "k": [20, 50, 100]},
     "metrics": {"R@20": 0.25, "R@50": 0.5, "R@100": None, "mAP": 0.125},
-    "recall_by_predicate": {"mR@20": {"does 1": 0.5}},
+    "recall_by_predicate": {"mR@20": {f"does {i}": 0.5 for i in range(50)}},
 }
 
 
@@ -97,6 +97,7 @@ def test_the_card_tells_what_was_measured_and_how(shared):
     card = (shared / "README.md").read_text()
     assert "| R | 0.25 | 0.5 | none |" in card and "| mAP | 0.125 |" in card
     assert "| protocol: name | sgb |" in card and "| protocol: k | 20, 50, 100 |" in card
+    assert "does 7" not in card, "fifty rows are too many"
     assert "thing 1, thing 2" in card and "SGDet" in card and "RelCLIPPredictor" in card
 
 
