@@ -10,7 +10,10 @@ import yaml
 from loopback import hub, zip_of
 from support import PARITY, open_vg
 
+from maskrcnn_benchmark.utils.errors import InputError
+
 Usage = namedtuple("Usage", "total used free")
+NO_ROOM = InputError("no room")
 
 
 @pytest.fixture
@@ -76,6 +79,26 @@ def test_an_archive_that_writes_elsewhere_is_refused(get, mirror, manifest, mani
     status, output, error = get("vg-images")
     assert status == 1 and "out of its folder" in output and "images.zip" in error
     assert not list(tmp_path.rglob("evil.jpg"))
+
+
+def test_a_damaged_archive_gives_way_to_the_next_source(get, mirror, manifest, manifest_file):
+    mirror.files["/bad.zip"] = mirror.files["/images.zip"][:-500]
+    manifest["vg-images"]["files"][0] |= {"sources": [f"{mirror.url}/bad.zip", f"{mirror.url}/images.zip"]}
+    manifest["vg-images"]["files"][0]["bytes"] = "not known"
+    manifest_file.write_text(yaml.safe_dump(manifest))
+    status, output, error = get("vg-images")
+    assert status == 0 and "is no zip archive" in output, error
+
+
+def test_an_archive_that_could_not_be_unpacked_is_not_fetched_again(get, mirror, monkeypatch, tmp_path):
+    with monkeypatch.context() as full:
+        # room for the archive, and not for its files as well
+        full.setattr("maskrcnn_benchmark.data.acquisition.unpack.room_for", lambda *_: (_ for _ in ()).throw(NO_ROOM))
+        assert get("vg-images")[0] == 1
+    assert {path.name for path in (tmp_path / "data" / ".downloads").iterdir()} == {"images.zip", "images2.zip"}
+    mirror.asked.clear()
+    assert get("vg-images")[0] == 0 and not mirror.asked
+    assert len(list((tmp_path / "data" / "vg" / "VG_100K").iterdir())) == 72
 
 
 def test_a_file_and_an_address_of_ones_own(get, mirror, tmp_path):

@@ -16,7 +16,7 @@ from maskrcnn_benchmark.utils.files import atomic_write, flush_folder
 from maskrcnn_benchmark.utils.hub import SCHEME, hub_file
 
 from .manifest import File, Places
-from .unpack import unpack
+from .unpack import ArchiveError, unpack
 
 RECORD = "downloads.json"
 _STAGING = ".downloads"  # archives, and what is not whole yet
@@ -123,15 +123,17 @@ def fetch(
     download_to = archive if file.archive else target
     given = (own or {}).get(file.name)
     sources = (given,) if given else file.sources
-    digest = None
+    if file.archive and archive.is_file() and not given:
+        sources = (str(archive), *sources)  # an earlier call brought it, and could not unpack it
     for source in sources:
         try:
-            room_for(download_to, file.size * (2 if file.archive else 1))
             digest = _take(source, download_to, file, progress)
             count = unpack(archive, target, file.unpack, progress) if file.archive else None
             break
         except InputError as error:
             tell(f"  {file.name}: {error}")
+            if isinstance(error, ArchiveError):
+                archive.unlink()
     else:
         raise InputError(_by_hand(file, target, given))
     size = download_to.stat().st_size
@@ -139,16 +141,18 @@ def fetch(
     tell(f"  {file.name}: {in_words(size)} from {source}, SHA-256 {digest} ({known})")
     found = {"source": source, "bytes": size, "sha256": digest}
     record.add(file, **found, **({} if count is None else {"files": count}))
-    if file.archive and not keep_archive and not (given and Path(given) == archive):
+    if file.archive and not keep_archive:
         archive.unlink()
 
 
 def _take(source: str, target: Path, file: File, progress: bool) -> str:
     """Bring a file from an address, the hub or a path to `target`; its SHA-256."""
-    if target.is_file() and file.archive:  # an archive that an earlier call brought, and could not unpack
-        return sha256_of(target)
+    is_here = Path(source) == target
+    room_for(target, file.size * (bool(file.archive) + (not is_here)))
     if source.startswith(("http://", "https://")):
         return download(source, target, file.expected, progress)
+    if is_here:
+        return sha256_of(target)
     staging = target.parent / f".hub-{target.name}"
     try:
         if source.startswith(SCHEME):

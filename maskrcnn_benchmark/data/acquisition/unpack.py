@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,10 @@ from tqdm import tqdm
 from maskrcnn_benchmark.utils.download import room_for
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+
+
+class ArchiveError(InputError):
+    """An archive that will never unpack: damaged, made to write elsewhere, or without what is looked for."""
 
 
 def unpack(archive: str | os.PathLike, folder: str | os.PathLike, pattern: str, progress: bool = True) -> int:
@@ -29,8 +35,9 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike, pattern: str, 
         how many files of the archive fit.
 
     Raises:
-        InputError: no zip archive or a damaged one, one whose names point out of the folder, none that fits, two files
-            of one name, or no room on the disk.
+        ArchiveError: no zip archive or a damaged one, one whose names point out of the folder, none that fits, or two
+            files of one name.
+        InputError: no room on the disk.
     """
     folder = Path(folder)
     try:
@@ -42,8 +49,12 @@ def unpack(archive: str | os.PathLike, folder: str | os.PathLike, pattern: str, 
                 target = folder / PurePosixPath(member.filename).name
                 with atomic_write(target, flush=False) as path, opened.open(member) as stream, open(path, "wb") as out:
                     shutil.copyfileobj(stream, out)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{archive} is no zip archive that can be read ({error})") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"the disk of {folder} is full; the same command goes on when there is room") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ArchiveError(f"{archive} is no zip archive that can be read ({error})") from error
     return len(members)
 
 
@@ -56,9 +67,9 @@ def _fitting(opened: zipfile.ZipFile, archive: str | os.PathLike, pattern: str) 
             continue
         other = found.setdefault(name, member)
         if (other.CRC, other.file_size) != (member.CRC, member.file_size):
-            raise InputError(f"{archive} holds {other.filename} and {member.filename}, which would be one file")
+            raise ArchiveError(f"{archive} holds {other.filename} and {member.filename}, which would be one file")
     if not found:
-        raise InputError(f"{archive} has no {pattern}")
+        raise ArchiveError(f"{archive} has no {pattern}")
     return found
 
 
@@ -67,11 +78,11 @@ def _safe_members(opened: zipfile.ZipFile, archive: str | os.PathLike) -> Iterat
     for member in opened.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in member.filename or "\0" in member.filename:
-            raise InputError(
+            raise ArchiveError(
                 f"{archive} holds {member.filename!r}, which points out of its folder: nothing was unpacked"
             )
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise InputError(f"{archive} holds {member.filename!r}, a link: nothing was unpacked")
+            raise ArchiveError(f"{archive} holds {member.filename!r}, a link: nothing was unpacked")
     return (member for member in opened.infolist() if not member.is_dir())
 
 
