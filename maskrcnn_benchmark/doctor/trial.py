@@ -59,7 +59,9 @@ def trial(cfg, iterations: int) -> Iterator[Finding]:
             yield _room(cfg, model, recipe)
             if iterations:
                 yield _cost(own, model, recipe, iterations)
-    except InputError as error:
+    except ValueError as error:
+        if not getattr(error, "user_input", False):  # the language room has its own class of such errors
+            raise
         yield Finding("model", FAILS, str(error))
 
 

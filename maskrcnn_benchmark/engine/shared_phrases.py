@@ -14,6 +14,7 @@ import torch
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.modeling.language.defaults import KEY
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank, bank_from_config, is_bank_cached
+from maskrcnn_benchmark.modeling.language.phrases import LEVELS
 from maskrcnn_benchmark.utils.errors import InputError
 
 BANK = "phrases.npz"
@@ -97,4 +98,6 @@ def _wanted(cfg, names) -> tuple[list[str], list[str], tuple[str, ...]]:
     head = cfg.MODEL.ROI_RELATION_HEAD
     predicates = list(dict.fromkeys((*names.predicates[1:], *scored_predicates(cfg))))
     further = head.RELCLIP.LEVELS if head.PREDICTOR == "RelCLIPPredictor" else ()
-    return names.classes[1:], predicates, tuple(dict.fromkeys(("sp", "po", *further)))
+    # what is no level is left for the predictor to complain of
+    levels = tuple(level for level in dict.fromkeys(("sp", "po", *further)) if level in LEVELS)
+    return names.classes[1:], predicates, levels

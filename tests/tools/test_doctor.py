@@ -85,3 +85,12 @@ def test_missing_files_end_with_status_1_and_their_commands(run_here, detector, 
 def test_the_machine_alone(run_here):
     status, out, _ = run_here("doctor")
     assert status == 0 and "PyTorch" in out and "word vectors" not in out
+
+
+def test_a_model_that_cannot_be_is_named(run_here, detector):
+    for options, sentence in (
+        ((HEAD + "PREDICTOR", "MotifsPredictor"), "MotifPredictor"),
+        ((HEAD + "PREDICTOR", "RelCLIPPredictor", HEAD + "RELCLIP.LEVELS", "('so',)"), "RELCLIP.LEVELS is"),
+    ):
+        status, out, _ = run_here("doctor", "--config-file", detector[0], *options)
+        assert status == 1 and "fails  model" in out and sentence in out
