@@ -65,6 +65,7 @@ def other_files(cfg, can_reach: Callable[[str], bool]) -> Iterator[Finding]:
     if cfg.MODEL.RELATION_ON:
         yield from _word_vectors(cfg)
         yield from text_encoder(cfg, training_names(cfg), can_reach)
+        yield from _zero_shot(cfg)
     yield from _run(cfg, can_reach)
 
 
@@ -188,6 +189,13 @@ def _word_vectors(cfg) -> Iterator[Finding]:
         "clip or random"
     )
     yield Finding("word vectors", state, found, remedy if command else otherwise)
+
+
+def _zero_shot(cfg) -> Iterator[Finding]:
+    path = cfg.TEST.RELATION.ZERO_SHOT_TRIPLETS
+    if path and not os.path.isfile(path):
+        yield Finding("zero-shot triplets", FAILS, f"TEST.RELATION.ZERO_SHOT_TRIPLETS {path} does not exist",
+                      _get(path, cfg, "leave the key out to take those that training never shows"))  # fmt: skip
 
 
 # -- weights to start from, and the run folder -----------------------------------------------------------------------

@@ -90,6 +90,14 @@ def test_word_vectors(config, tmp_path):
     ]
 
 
+def test_zero_shot_triplets(config, tmp_path):
+    key = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
+    place = tmp_path / "datasets" / "vg" / "zeroshot_triplet.pytorch"
+    missing = found(config(key, place), "zero-shot triplets")
+    assert missing.state == FAILS and missing.remedy.startswith("python tools/get_data.py vg --data-dir")
+    assert "leave the key out" in found(config(key, "/nowhere.json"), "zero-shot triplets").remedy
+
+
 def test_weights(config, tmp_path, monkeypatch):
     key = "MODEL.PRETRAINED_DETECTOR_CKPT"
     assert found(config(key, ""), "detector").state == WRONG
