@@ -82,8 +82,7 @@ def load_predictor(
 
     Neither word vectors nor counts of a training set are read: what was made from them is in the checkpoint. The class
     counts of the configuration are set to the numbers of names. (RelCLIP also needs its phrases: the text encoder,
-    their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says; a shared model has them
-    with it.)
+    their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says; a shared model has them with it.)
 
     Args:
         config_file: of the training; relation models must be those of SGDet, for there are no boxes to start from. None
