@@ -118,8 +118,9 @@ def push_folder(folder: str | os.PathLike, name: str) -> str:
     """
     hub = client()
     try:
-        page = hub.create_repo(name, exist_ok=True)
-        hub.upload_folder(repo_id=name, folder_path=folder)
+        api = hub.HfApi(endpoint=hub.constants.ENDPOINT)
+        page = api.create_repo(name, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder)
     except (hub.errors.HTTPError, hub.errors.HFValidationError, OSError) as error:
         raise InputError(
             f"{folder} cannot be pushed to {name} ({_first_line(error)}); log in with hf auth login, then push the "
