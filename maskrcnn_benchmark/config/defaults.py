@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from .node import ConfigNode as CN
+from .pysgg_defaults import add_pysgg_keys
 
 _C = CN()
 
@@ -252,6 +253,8 @@ _C.MODEL.ROI_RELATION_HEAD.DEBIASING.INVERSE_FREQUENCY = 0.0  # power of (median
 _C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_RATIO = 0.0  # group collaborative learning; 4.0 as published
 _C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_LEAST = 200.0  # a group that might end below this count takes all the rest
 _C.MODEL.ROI_RELATION_HEAD.DEBIASING.GROUP_KNOWLEDGE = 1.0  # weight of what classifiers learn from each other
+
+add_pysgg_keys(_C.MODEL.ROI_RELATION_HEAD)
 
 _C.SOLVER = CN()
 _C.SOLVER.MAX_ITER = 40000

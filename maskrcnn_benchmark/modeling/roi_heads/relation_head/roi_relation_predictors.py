@@ -14,16 +14,27 @@ from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling import registry
 
+from .model_bgnn import BGNNPredictor
 from .model_causal import CausalAnalysisPredictor
+from .model_gpsnet import GPSNetPredictor
 from .model_motifs import LSTMContext
 from .model_msg_passing import IMPContext
+from .model_penet import PrototypeEmbeddingNetwork
+from .model_squat import SquatPredictor
 from .model_transformer import TransformerContext
 from .model_vctree import VCTreeLSTMContext
 from .phrase_prior import make_frequency_bias
 from .utils_predictors import RelationPredictor, batch_pairs, relatedness_loss
 from .utils_relation import layer_init, pair_linear
 
-registry.ROI_RELATION_PREDICTOR.register("CausalAnalysisPredictor", CausalAnalysisPredictor)
+for _predictor in (
+    BGNNPredictor,
+    CausalAnalysisPredictor,
+    GPSNetPredictor,
+    PrototypeEmbeddingNetwork,
+    SquatPredictor,
+):
+    registry.ROI_RELATION_PREDICTOR.register(_predictor.__name__, _predictor)
 
 
 class GatedPairPredictor(RelationPredictor):

@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +49,9 @@ class RowBatchNorm1d(nn.BatchNorm1d):
         return super().forward(input)
 
 
-def position_embedding() -> nn.Sequential:
+def position_embedding(linear: Callable[[int, int], nn.Module] = nn.Linear) -> nn.Sequential:
     """Layers that embed box codes as `encode_box_info` makes them: [n, 9] -> [n, 128]."""
-    return nn.Sequential(
-        nn.Linear(9, 32), RowBatchNorm1d(32, momentum=0.001), nn.Linear(32, 128), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(linear(9, 32), RowBatchNorm1d(32, momentum=0.001), linear(32, 128), nn.ReLU(inplace=True))
 
 
 def embed_labels(embedding: nn.Embedding, proposals: Sequence[BoxList], use_gt_label: bool) -> Tensor:
@@ -158,22 +156,39 @@ def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], de
 
 
 @torch.no_grad()
-def object_word_vectors(config, names: Sequence[str]) -> Tensor:
-    """Initial embeddings of class names, `EMBED_DIM` wide, from where `WORD_EMBEDDING` says.
+def object_word_vectors(config, names: Sequence[str], width: int | None = None) -> Tensor:
+    """Initial embeddings of class names, `EMBED_DIM` wide unless told, from where `WORD_EMBEDDING` says.
 
     `glove` reads GloVe's vectors from `GLOVE_DIR`. `clip` embeds "a photo of a {name}" with the text encoder of
     MODEL.LANGUAGE, keeps the leading principal components over the given names (zeros where EMBED_DIM exceeds their
     number) and scales them to GloVe's spread. `random` draws a normal vector per name, the same in every run.
 
     Returns:
-        float32 [number of names, EMBED_DIM]
+        float32 [number of names, width]
     """
-    head = config.MODEL.ROI_RELATION_HEAD
-    kind, width = head.WORD_EMBEDDING, head.EMBED_DIM
+    width = width or config.MODEL.ROI_RELATION_HEAD.EMBED_DIM
+    return _word_vectors(config, names, width, of_predicates=False)
+
+
+@torch.no_grad()
+def predicate_word_vectors(config, names: Sequence[str], width: int) -> Tensor:
+    """Initial embeddings of predicates: as `object_word_vectors`, but from GloVe by `rel_vectors`.
+
+    `clip` embeds "a photo of something {name} something".
+
+    Returns:
+        float32 [number of names, width]
+    """
+    return _word_vectors(config, names, width, of_predicates=True)
+
+
+def _word_vectors(config, names: Sequence[str], width: int, of_predicates: bool) -> Tensor:
+    kind = config.MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING
     if kind == "glove":
-        return obj_edge_vectors(names, wv_dir=config.GLOVE_DIR, wv_dim=width)
+        vectors = rel_vectors if of_predicates else obj_edge_vectors
+        return vectors(names, wv_dir=config.GLOVE_DIR, wv_dim=width)
     if kind == "clip":
-        return principal_components(_clip_embeddings(config, names), width)
+        return principal_components(_clip_embeddings(config, names, of_predicates), width)
     if kind == "random":
         return torch.stack([_random_vector(name, width) for name in names])
     raise InputError(f"MODEL.ROI_RELATION_HEAD.WORD_EMBEDDING is {kind!r}; choose glove, clip or random.")
@@ -196,6 +211,24 @@ def obj_edge_vectors(names: Sequence[str], wv_dir: str, wv_type: str = "glove.6B
         if word not in index:
             logger.warning("%s%s has no word vector for %r: it starts from a random one.", wv_type, wv_dim, name)
         rows.append(vectors[index[word]] if word in index else _random_vector(name, wv_dim))
+    return torch.stack(rows)
+
+
+def rel_vectors(names: Sequence[str], wv_dir: str, wv_type: str = "glove.6B", wv_dim: int = 300) -> Tensor:
+    """Word vectors of predicates: the mean over their words, as in PE-Net.
+
+    Words without a vector do not count; a name without any word that has one, and the background, which is the first
+    name, take a normal random vector that depends on the name only.
+
+    Returns:
+        float32 [number of names, wv_dim]
+    """
+    index, vectors, _ = load_word_vectors(wv_dir, wv_type, wv_dim)
+    rows = []
+    for i, name in enumerate(names):
+        words = [name] if name in index else [word for word in name.split(" ") if word in index]
+        known = i > 0 and bool(words)
+        rows.append(vectors[[index[word] for word in words]].mean(dim=0) if known else _random_vector(name, wv_dim))
     return torch.stack(rows)
 
 
@@ -256,9 +289,13 @@ def _random_vector(name: str, width: int) -> Tensor:
     return torch.randn(width, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
 
 
-def _clip_embeddings(config, names: Sequence[str]) -> Tensor:
+def _clip_embeddings(config, names: Sequence[str], of_predicates: bool) -> Tensor:
     cache = embedding_cache(config.MODEL.LANGUAGE, torch.device("cpu"))
-    phrases = [f"a photo of {with_article(spell(name))}" for name in names]
+    names = [spell(name) for name in names]
+    if of_predicates:
+        phrases = [f"a photo of something {name} something" for name in names]
+    else:
+        phrases = [f"a photo of {with_article(name)}" for name in names]
     return torch.from_numpy(cache.embed([phrases], "class names"))
 
 

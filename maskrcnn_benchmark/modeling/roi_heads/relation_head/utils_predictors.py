@@ -15,6 +15,31 @@ from maskrcnn_benchmark.utils.errors import InputError
 from .utils_relation import global_pairs, layer_init
 
 
+def class_statistics(config) -> dict:
+    """Statistics of the training set, after a look at whether the configured class counts fit it."""
+    statistics = get_dataset_statistics(config)
+    for key, number, names, kind in (
+        (
+            "MODEL.ROI_BOX_HEAD.NUM_CLASSES",
+            config.MODEL.ROI_BOX_HEAD.NUM_CLASSES,
+            statistics["obj_classes"],
+            "object classes",
+        ),
+        (
+            "MODEL.ROI_RELATION_HEAD.NUM_CLASSES",
+            config.MODEL.ROI_RELATION_HEAD.NUM_CLASSES,
+            statistics["rel_classes"],
+            "predicates",
+        ),
+    ):
+        if number != len(names):
+            raise InputError(
+                f"{key} is {number}, but the data set has {len(names)} {kind} with the background; "
+                f"set it to {len(names)}."
+            )
+    return statistics
+
+
 class RelationPredictor(nn.Module):
     """Base of the predictors: sizes, class names, and the projection of union features to CONTEXT_POOLING_DIM."""
 
@@ -22,6 +47,7 @@ class RelationPredictor(nn.Module):
     needs_union_features = False  # whether PREDICT_USE_VISION must be on
     takes_separate_spatial = False  # whether CAUSAL.SEPARATE_SPATIAL may be on
     predicate_classifier: str | None = None  # the layer whose input represents pairs (debiasing/pair_representation.py)
+    class_statistics = staticmethod(class_statistics)
 
     def __init__(self, config):
         super().__init__()
@@ -44,20 +70,6 @@ class RelationPredictor(nn.Module):
         if self.pooling_dim != config.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM:
             self.up_dim = nn.Linear(config.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM, self.pooling_dim)
             layer_init(self.up_dim, xavier=True)
-
-    def class_statistics(self, config) -> dict:
-        """Statistics of the training set, after a look at whether the configured class counts fit it."""
-        statistics = get_dataset_statistics(config)
-        for key, number, names, kind in (
-            ("MODEL.ROI_BOX_HEAD.NUM_CLASSES", self.num_obj_cls, statistics["obj_classes"], "object classes"),
-            ("MODEL.ROI_RELATION_HEAD.NUM_CLASSES", self.num_rel_cls, statistics["rel_classes"], "predicates"),
-        ):
-            if number != len(names):
-                raise InputError(
-                    f"{key} is {number}, but the data set has {len(names)} {kind} with the background; "
-                    f"set it to {len(names)}."
-                )
-        return statistics
 
     def project_union(self, union_features: Tensor) -> Tensor:
         """[m, D] -> [m, P]"""
