@@ -23,8 +23,9 @@ def parity_statistics(monkeypatch):
             continue
         if hasattr(module, "get_dataset_statistics"):
             monkeypatch.setattr(module, "get_dataset_statistics", lambda *args, **kwargs: reference_statistics())
-        if hasattr(module, "obj_edge_vectors"):
-            monkeypatch.setattr(
-                module, "obj_edge_vectors", lambda names, *args, wv_dim=300, **kwargs: torch.zeros(len(names), wv_dim)
-            )
+        for vectors in ("obj_edge_vectors", "rel_vectors"):
+            if hasattr(module, vectors):
+                monkeypatch.setattr(
+                    module, vectors, lambda names, *args, wv_dim=300, **kwargs: torch.zeros(len(names), wv_dim)
+                )
     return reference_statistics()

@@ -125,9 +125,13 @@ class Trainer:
         meters = MetricLogger(delimiter="  ")
         first = self.iteration + 1
         log_period = min(LOG_PERIOD, max(last // 20, 1))
+        # parts of the model that learn in stages, such as a predictor that trains some of its layers first
+        staged = [module for module in self.model.modules() if hasattr(module, "start_iteration")]
         start = time.perf_counter()
         for self.iteration in range(first, last + 1):
             begin = time.perf_counter()
+            for module in staged:
+                module.start_iteration(self.iteration)
             images, targets, indices = next(batches)
             data_time = time.perf_counter() - begin
             rate = self.optimizer.param_groups[-1]["lr"]

@@ -297,7 +297,7 @@ class BGNNPredictor(PairwisePredictor):
         head = config.MODEL.ROI_RELATION_HEAD
         node = head.RELATION_PROPOSAL_MODEL
         hidden_dim = head.BGNN_MODULE.GRAPH_HIDDEN_DIM
-        self.context_layer = BGNNContext(config, self.obj_classes, in_channels, self.use_obj_recls_logits)
+        self.context_layer = BGNNContext(config, self.obj_classes, in_channels, self.learns_objects)
         self.rel_classifier = nn.Linear(hidden_dim, self.num_rel_cls)
         self.obj_classifier = nn.Linear(hidden_dim, self.num_obj_cls)
         if self.freq_bias is not None:
@@ -320,7 +320,7 @@ class BGNNPredictor(PairwisePredictor):
         pairs, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
         objects, pair_features, confidences = self.context_layer(roi_features, union_features, proposals, rel_pair_idxs)
         obj_dists, labels = self.object_predictions(proposals, None)
-        if self.use_obj_recls_logits:
+        if self.learns_objects:
             refined = self.refined_logits(self.obj_classifier, objects, proposals)
             if self.mode == "sgdet":
                 obj_dists, labels = self.object_predictions(proposals, refined)

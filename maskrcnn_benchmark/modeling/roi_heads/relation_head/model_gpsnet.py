@@ -155,7 +155,7 @@ class GPSNetPredictor(PairwisePredictor):
         pairs, num_objs, num_rels = batch_pairs(proposals, rel_pair_idxs)
         objects, pair_features = self.context_layer(roi_features, union_features, proposals, rel_pair_idxs)
         refined = None
-        if self.use_obj_recls_logits:
+        if self.learns_objects:
             refined = self.refined_logits(self.obj_classifier, objects, proposals)
         obj_dists, labels = self.object_predictions(proposals, refined)
         rel_dists = self.rel_classifier(pair_features) + self.bias(labels, pairs)

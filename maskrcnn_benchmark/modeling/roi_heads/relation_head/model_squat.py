@@ -237,7 +237,7 @@ class SquatPredictor(PairwisePredictor):
         masks_only = self.training and self.pretraining
         rel_dists, masks = self.context_layer(roi_features, union_features, proposals, rel_pair_idxs, masks_only)
         refined = None
-        if self.use_obj_recls_logits:
+        if self.learns_objects:
             classifier = nn.Sequential(self.context_layer.obj_embedding, self.context_layer.obj_classifier)
             refined = self.refined_logits(classifier, roi_features, proposals)
         obj_dists, labels = self.object_predictions(proposals, refined)

@@ -71,19 +71,31 @@ class ROIRelationHead(nn.Module):
         rel_pair_idxs = parts_to_device(rel_pair_idxs, roi_features.device)
         rel_labels = parts_to_device(rel_labels, roi_features.device)
         rel_binarys = [to_device(related, roi_features.device) for related in rel_binarys]
+        inputs, rel_binarys = self._prepare(proposals, targets, rel_binarys)
         refine_logits, relation_logits, add_losses = self.predictor(
-            proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
-        )
+            inputs, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
+        )[:3]
         loss_relation, loss_refine = self.loss_evaluator(proposals, rel_labels, relation_logits, refine_logits)
-        return roi_features, proposals, {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}
+        losses = {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}
+        if not getattr(self.predictor, "learns_objects", True):
+            del losses["loss_refine_obj"]
+        return roi_features, proposals, losses
 
     def _predict(self, features, proposals, logger, images):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)
+        inputs, _ = self._prepare(proposals)
         roi_features = self.box_feature_extractor(features, proposals)
         obj_logits, rel_pair_idxs, rel_logits = score_pairs(
-            self, features, proposals, rel_pair_idxs, roi_features, logger
+            self, features, inputs, rel_pair_idxs, roi_features, logger
         )
+        if not getattr(self.predictor, "refines_objects", True):
+            obj_logits = [proposal.get_field("predict_logits") for proposal in inputs]
         return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals, images), {}
+
+    def _prepare(self, proposals, targets=None, rel_binarys=None):
+        """What the predictor is to see of the objects, and whether they are related, if it has a say in that."""
+        prepare = getattr(self.predictor, "prepare_inputs", None)
+        return (proposals, rel_binarys) if prepare is None else prepare(proposals, targets, rel_binarys)
 
     def logits(self, proposals, rel_pair_idxs, roi_features, union_features, logger=None):
         """Outside of training, logits of objects [n_i, C] and of the pairs given, [m_i, R], a sequence each."""

@@ -29,6 +29,7 @@ class RelationSampling:
         positive_fraction: float,
         use_gt_box: bool,
         test_overlap: bool,
+        max_test_pairs: int = 0,
     ):
         """
         Args:
@@ -39,6 +40,8 @@ class RelationSampling:
             positive_fraction: how many of them have a relation, at most.
             use_gt_box: boxes are given, so proposals and ground truth are the same objects.
             test_overlap: in SGDet evaluation, pairs overlap.
+            max_test_pairs: in SGDet evaluation, pairs of an image at most, those of the highest product of scores; 0:
+                all.
         """
         self.fg_thres = fg_thres
         self.require_overlap = require_overlap
@@ -47,6 +50,7 @@ class RelationSampling:
         self.num_pos_per_img = int(batch_size_per_image * positive_fraction)
         self.use_gt_box = use_gt_box
         self.test_overlap = test_overlap
+        self.max_test_pairs = max_test_pairs
 
     def prepare_test_pairs(self, device: torch.device, proposals: Sequence[BoxList]) -> list[Tensor]:
         """All ordered pairs of different objects, in SGDet those that overlap where that is asked for.
@@ -65,6 +69,9 @@ class RelationSampling:
             found = possible.nonzero()
             if len(found) == 0 and len(proposal) > 0:
                 found = torch.zeros((1, 2), dtype=torch.int64, device=device)
+            if not self.use_gt_box and 0 < self.max_test_pairs < len(found):
+                scores = proposal.get_field("pred_scores")[found].prod(dim=1)
+                found = found[scores.argsort(descending=True, stable=True)[: self.max_test_pairs]]
             pairs.append(found)
         return pairs
 
@@ -220,4 +227,5 @@ def make_roi_relation_samp_processor(cfg) -> RelationSampling:
         head.POSITIVE_FRACTION,
         head.USE_GT_BOX,
         cfg.TEST.RELATION.REQUIRE_OVERLAP,
+        head.MAX_PROPOSAL_PAIR,
     )

@@ -178,9 +178,8 @@ class PairwisePredictor(nn.Module):
         self.obj_classes = statistics["obj_classes"]
         self.num_obj_cls, self.num_rel_cls = config.MODEL.ROI_BOX_HEAD.NUM_CLASSES, head.NUM_CLASSES
         self.pooling_dim = head.CONTEXT_POOLING_DIM
-        self.use_obj_recls_logits = head.REL_OBJ_MULTI_TASK_LOSS
         self.adds_logits = head.OBJECT_CLASSIFICATION_MANNER == "add"
-        self.refines_objects = head.OBJECT_CLASSIFICATION_REFINE
+        self.learns_objects, self.refines_objects = head.REL_OBJ_MULTI_TASK_LOSS, head.OBJECT_CLASSIFICATION_REFINE
         # PySGG has FREQUENCY_BAIS (sic) for these predictors, SGB the other key for its own.
         self.freq_bias = None
         if head.FREQUENCY_BAIS and head.PREDICT_USE_BIAS:
