@@ -20,6 +20,10 @@ BASELINES = {
     "causal-motifs": "CausalAnalysisPredictor",
     "causal-vctree": "CausalAnalysisPredictor",
     "causal-vtranse": "CausalAnalysisPredictor",
+    "penet": "PrototypeEmbeddingNetwork",
+    "squat": "SquatPredictor",
+    "bgnn": "BGNNPredictor",
+    "gpsnet": "GPSNetPredictor",
 }
 
 

@@ -189,7 +189,7 @@ def test_only_masks_learn_in_the_first_iterations_of_squat(scene):
     for iteration, only_masks in ((1, True), (3, True), (4, False)):
         model.zero_grad()
         model.start_iteration(iteration)
-        obj, rel, losses = model(*batch.arguments(training=True))
+        _, rel, losses = model(*batch.arguments(training=True))
         (torch.cat(rel).sum() + sum(losses.values())).backward()
         learns = {key for key, p in model.named_parameters() if p.grad is not None}
         assert any("mask_predictor" in key for key in learns)

@@ -180,8 +180,8 @@ class BGNNContext(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Objects bool [n] and pairs bool [m] that anything changes for.
 
-        Where no pair sends anything PySGG leaves all as it is. It tests one image at a time, so that is decided for each
-        image here, too, but trains on batches, and looks at a batch as a whole.
+        Where no pair sends anything PySGG leaves all as it is. It tests one image at a time, so that is decided for
+        each image here, too, but trains on batches, and looks at a batch as a whole.
         """
         sends = image_means((weights > MIN_WEIGHT).float(), num_rels) > 0
         if self.training:
