@@ -4,7 +4,8 @@
 
 Sizes are the published ones (features 4096, context 512, for VCTree 1024), all pairs of an image's objects are looked
 at, and everything is made up. Measured is the predictor alone, from the features of objects and pairs on; --features
-adds what those cost, which is the same for every predictor. Times are those of the processor, each predictor is timed
+adds what those cost, which is the same for every predictor. --originals adds what PE-Net, SQUAT, BGNN and GPS-Net cost
+with the algorithms of the originals, relative to themselves. Times are those of the processor, each predictor is timed
 in turn with Motifs and the least times are compared, so that it matters little whether others use the machine, too.
 """
 
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from plain_predictors import as_original
 from torch import Tensor
 
 from maskrcnn_benchmark.config.load import load_config
@@ -31,7 +33,8 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_feature_ex
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.roi_relation_predictors import make_roi_relation_predictor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
-CONFIG = os.path.join(os.path.dirname(__file__), "..", "configs", "e2e_relation_X_101_32_8_FPN_1x.yaml")
+CONFIGS = os.path.join(os.path.dirname(__file__), "..", "configs")
+CONFIG = "e2e_relation_X_101_32_8_FPN_1x.yaml"
 HEAD = "MODEL.ROI_RELATION_HEAD."
 VCTREE = [HEAD + "CONTEXT_HIDDEN_DIM", 1024]
 PREDICTORS = {
@@ -44,6 +47,13 @@ PREDICTORS = {
     "Causal, VCTree": ("CausalAnalysisPredictor", [HEAD + "CAUSAL.CONTEXT_LAYER", "vctree", *VCTREE]),
     "Causal, VTransE": ("CausalAnalysisPredictor", [HEAD + "CAUSAL.CONTEXT_LAYER", "vtranse"]),
     "RelCLIP, Motifs": ("RelCLIPPredictor", []),
+    "PE-Net": ("PrototypeEmbeddingNetwork", []),
+    "SQUAT": ("SquatPredictor", []),
+    "BGNN": ("BGNNPredictor", []),
+    "GPS-Net": ("GPSNetPredictor", []),
+}
+FILES = {
+    name: f"baselines/base/{name.lower().replace('-', '')}.yaml" for name in ("PE-Net", "SQUAT", "BGNN", "GPS-Net")
 }
 TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}
 OBJECTS, PREDICATES, CHANNELS, EMBEDDING = 150, 50, 256, 512
@@ -70,6 +80,8 @@ def make_batch(images: int, objects: int, width: int) -> Batch:
         proposal = BoxList(image_boxes, SIZE)
         proposal.add_field("labels", torch.randint(1, OBJECTS + 1, (objects,)))
         proposal.add_field("predict_logits", torch.randn(objects, OBJECTS + 1))
+        proposal.add_field("pred_labels", proposal.get_field("labels"))
+        proposal.add_field("pred_scores", torch.rand(objects))
         proposal.add_field("boxes_per_cls", image_boxes[:, None] + 5 * torch.randn(objects, OBJECTS + 1, 4))
         proposals.append(proposal)
     pairs = (~torch.eye(objects, dtype=torch.bool)).nonzero()
@@ -109,23 +121,26 @@ def write_phrase_bank(path: str, names: dict) -> None:
     )
 
 
-def make_config(task: str, predictor: str, options: list, bank: str):
+def make_config(task: str, name: str, bank: str):
+    predictor, options = PREDICTORS[name]
     gt_box, gt_label = TASKS[task]
     options = [*options, HEAD + "PREDICTOR", predictor, HEAD + "WORD_EMBEDDING", "random", "MODEL.DEVICE", "cpu"]
     options += [HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label, "MODEL.LANGUAGE.BANK_FILE", bank]
-    return load_config(CONFIG, options)
+    return load_config(os.path.join(CONFIGS, FILES.get(name, CONFIG)), options)
 
 
-def predictor_jobs(config, batch: Batch) -> tuple[int, Callable, Callable]:
-    """Number of parameters, a training step without the optimizer's, and a prediction."""
+def predictor_jobs(config, batch: Batch, original: bool = False) -> tuple[int, Callable, Callable]:
+    """Number of parameters, a training step without the optimizer's, and a prediction; `original`: as_original."""
     model = make_roi_relation_predictor(config, batch.roi_features.shape[1])
+    if original:
+        as_original(config.MODEL.ROI_RELATION_HEAD.PREDICTOR, model)
     loss_evaluator = make_roi_relation_loss_evaluator(config)
     roi_features = batch.roi_features.clone().requires_grad_()
     union_features = batch.union_features.clone().requires_grad_()
 
     def train() -> None:
         model.train().zero_grad()
-        obj, rel, losses = model(*batch[:4], roi_features, union_features)
+        obj, rel, losses = model(*batch[:4], roi_features, union_features)[:3]
         losses = [*losses.values(), *loss_evaluator(batch.proposals, batch.labels, rel, obj)]
         sum(losses).backward()
 
@@ -178,16 +193,19 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=24, help="objects of an image")
     parser.add_argument("--task", choices=TASKS, default="sgcls")
     parser.add_argument("--rounds", type=int, default=7, help="measurements of each ratio")
+    parser.add_argument("--originals", action="store_true", help="also the originals' algorithms (slow)")
+    parser.add_argument("--only", nargs="*", default=[], choices=PREDICTORS, help="these predictors beside Motifs")
     parser.add_argument("--features", action="store_true", help="also the features of objects and pairs (slow)")
     args = parser.parse_args()
 
     torch.manual_seed(0)
-    names = made_up_statistics()
+    statistics = made_up_statistics()
     batch = make_batch(args.images, args.objects, 4096)
-    with tempfile.TemporaryDirectory() as folder, use_statistics(names):
+    with tempfile.TemporaryDirectory() as folder, use_statistics(statistics):
         bank = os.path.join(folder, "bank.npz")
-        write_phrase_bank(bank, names)
-        configs = {name: make_config(args.task, *spec, bank) for name, spec in PREDICTORS.items()}
+        write_phrase_bank(bank, statistics)
+        names = ["Motifs", *(name for name in PREDICTORS if name != "Motifs" and name in (args.only or PREDICTORS))]
+        configs = {name: make_config(args.task, name, bank) for name in names}
         parameters, train, predict = predictor_jobs(configs["Motifs"], batch)
         train(), predict()
         times = [min(seconds(job) for _ in range(args.rounds)) for job in (train, predict)]
@@ -203,6 +221,14 @@ def main() -> None:
             parameters, *own = make_jobs(config, batch)
             ratios = [ratio(job, of, args.rounds) for job, of in zip(own, (train, predict), strict=True)]
             print(f"| {name} | {parameters / 1e6:.0f} M | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
+        if args.originals:
+            print("\n| the original's algorithms, relative to these | training step | prediction |")
+            print("| --- | ---: | ---: |")
+            for name in [name for name in names if name in FILES]:
+                _, *own = predictor_jobs(configs[name], batch)
+                _, *originals = predictor_jobs(configs[name], batch, original=True)
+                ratios = [ratio(job, of, args.rounds) for job, of in zip(originals, own, strict=True)]
+                print(f"| {name} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
