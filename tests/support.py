@@ -197,3 +197,25 @@ class Scene(NamedTuple):
     def arguments(self, training: bool) -> tuple:
         labels, binarys = (self.labels, self.binarys) if training else (None, None)
         return self.proposals, self.pairs, labels, binarys, self.roi_features, self.union_features
+
+
+CHANNELS = 16  # of the feature maps of `make_batch`
+
+
+def make_batch(num_objs, seed=0):
+    """Feature maps, proposals as the box head hands them on, and ground truth of the same boxes."""
+    g = torch.Generator().manual_seed(seed)
+    images = len(num_objs)
+    features = [torch.randn(images, CHANNELS, 64 // stride, 96 // stride, generator=g) for stride in (4, 8, 16, 32)]
+    proposals, targets = [], []
+    for n in num_objs:
+        corners = torch.rand(n, 2, generator=g) * torch.tensor([60.0, 30.0])
+        boxes = torch.cat((corners, corners + 3 + 25 * torch.rand(n, 2, generator=g)), dim=1)
+        labels = torch.randint(1, 151, (n,), generator=g)
+        logits = torch.randn(n, 151, generator=g)
+        per_class = boxes[:, None] + torch.randn(n, 151, 4, generator=g)
+        proposals.append(boxlist(boxes, (96, 64), labels=labels, predict_logits=logits, boxes_per_cls=per_class))
+        targets.append(boxlist(boxes, (96, 64), labels=labels))
+        relation = torch.randint(0, 51, (n, n), generator=g) * (torch.rand(n, n, generator=g) < 0.3)
+        targets[-1].add_field("relation", relation.fill_diagonal_(0), is_triplet=True)
+    return features, proposals, targets

@@ -172,6 +172,20 @@ def test_metrics_file_of_an_earlier_run_is_cut(tmp_path):
     assert path.read_text() == ""
 
 
+def test_parts_that_learn_in_stages_are_told_the_iteration_in_a_resumed_run_too(tmp_path):
+    def told(folder, resumed):
+        folder.mkdir()
+        trainer, iterations = make(folder), []
+        trainer.model.layer.start_iteration = iterations.append
+        if resumed:
+            trainer.resume({"iteration": 4})
+        trainer.train(Batches(trainer.iteration, 6), None)
+        return iterations
+
+    assert told(tmp_path / "whole", False) == [1, 2, 3, 4, 5, 6]
+    assert told(tmp_path / "resumed", True) == [5, 6]
+
+
 def test_random_states_come_back():
     import random
 

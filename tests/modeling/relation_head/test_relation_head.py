@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import HEAD, boxlist, fill, parity_config
+from support import CHANNELS, HEAD, fill, make_batch, parity_config
 from torch.profiler import ProfilerActivity, profile
 
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import pair_search
@@ -10,31 +10,10 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_vctree import VCT
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.utils.transfer import WAIT
 
-CHANNELS = 16
-
 
 def make_head(task, predictor="MotifPredictor", options=()):
     torch.manual_seed(0)
     return fill(build_roi_relation_head(parity_config(task, predictor, options), CHANNELS))
-
-
-def make_batch(num_objs, seed=0):
-    """Feature maps, proposals as the box head hands them on, and ground truth of the same boxes."""
-    g = torch.Generator().manual_seed(seed)
-    images = len(num_objs)
-    features = [torch.randn(images, CHANNELS, 64 // stride, 96 // stride, generator=g) for stride in (4, 8, 16, 32)]
-    proposals, targets = [], []
-    for n in num_objs:
-        corners = torch.rand(n, 2, generator=g) * torch.tensor([60.0, 30.0])
-        boxes = torch.cat((corners, corners + 3 + 25 * torch.rand(n, 2, generator=g)), dim=1)
-        labels = torch.randint(1, 151, (n,), generator=g)
-        logits = torch.randn(n, 151, generator=g)
-        per_class = boxes[:, None] + torch.randn(n, 151, 4, generator=g)
-        proposals.append(boxlist(boxes, (96, 64), labels=labels, predict_logits=logits, boxes_per_cls=per_class))
-        targets.append(boxlist(boxes, (96, 64), labels=labels))
-        relation = torch.randint(0, 51, (n, n), generator=g) * (torch.rand(n, n, generator=g) < 0.3)
-        targets[-1].add_field("relation", relation.fill_diagonal_(0), is_triplet=True)
-    return features, proposals, targets
 
 
 @pytest.mark.parametrize("autocast", (False, True), ids=("float32", "bfloat16"))

@@ -160,3 +160,14 @@ def test_evaluation_looks_at_all_pairs_or_at_those_that_overlap():
     assert none.shape == (0, 2)
     assert sampler(gt_box=False, overlap=True).prepare_test_pairs(device, images)[0].tolist() == [[0, 1], [1, 0]]
     assert len(sampler(gt_box=True, overlap=True).prepare_test_pairs(device, images)[0]) == 6
+
+
+def test_the_pairs_of_the_best_detections_are_looked_at_where_a_test_limits_them():
+    boxes, scores = torch.zeros(5, 4), torch.tensor([0.3, 0.9, 0.1, 0.8, 0.5])
+    detections, few = boxlist(boxes, (100, 100), pred_scores=scores), boxlist(boxes[:2], (100, 100))
+    limited = RelationSampling(0.5, False, 1, 1, 0.25, False, False, max_test_pairs=4)
+    found, all_of_few = limited.prepare_test_pairs(torch.device("cpu"), [detections, few])
+    assert found.tolist() == [[1, 3], [3, 1], [1, 4], [4, 1]]
+    assert all_of_few.tolist() == [[0, 1], [1, 0]]
+    given = RelationSampling(0.5, False, 1, 1, 0.25, True, False, max_test_pairs=4)
+    assert len(given.prepare_test_pairs(torch.device("cpu"), [detections])[0]) == 20

@@ -13,7 +13,9 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import (
     load_word_vectors,
     obj_edge_vectors,
     object_word_vectors,
+    predicate_word_vectors,
     principal_components,
+    rel_vectors,
 )
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -67,6 +69,16 @@ def test_composed_names_take_their_longest_word_and_unknown_ones_a_fixed_random_
     assert vectors[[0, 1, 3]].tolist() == [WORDS["dog"], WORDS["traffic"], WORDS["light"]]
     assert "zzz" in caplog.text
     assert torch.equal(obj_edge_vectors(["zzz"], str(glove), wv_dim=2)[0], vectors[2])
+
+
+def test_predicates_take_the_mean_of_their_words_and_the_background_a_fixed_random_vector(glove):
+    names = ["dog", "light", "traffic of zzz light", "zzz"]
+    vectors = rel_vectors(names, str(glove), wv_dim=2)
+    assert vectors[1].tolist() == WORDS["light"]
+    expected = torch.tensor([WORDS[word] for word in ("traffic", "of", "light")]).mean(dim=0)
+    torch.testing.assert_close(vectors[2], expected)
+    again = rel_vectors(["dog", "zzz"], str(glove), wv_dim=2)
+    assert torch.equal(again, vectors[[0, 3]]) and vectors[0].tolist() != WORDS["dog"]
 
 
 def test_missing_files_are_named_with_what_to_do(tmp_path):
@@ -136,3 +148,12 @@ def test_principal_components_keep_what_varies_most():
     assert kept.square().mean().sqrt() == pytest.approx(utils_motifs.SPREAD, rel=1e-5)
     wide = principal_components(rows[:3], 10)
     assert wide.shape == (3, 10) and not wide[:, 3:].any()
+
+
+def test_embeddings_of_predicates_can_have_a_width_of_their_own(glove):
+    config = config_with("glove")
+    config.GLOVE_DIR = str(glove)
+    vectors = predicate_word_vectors(config, ["background", "of"], 2)
+    assert vectors[1].tolist() == WORDS["of"]
+    assert object_word_vectors(config, ["dog"], 2).tolist() == [WORDS["dog"]]
+    assert predicate_word_vectors(config_with("random"), ["of"], 7).shape == (1, 7)

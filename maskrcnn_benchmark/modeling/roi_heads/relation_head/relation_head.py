@@ -85,9 +85,7 @@ class ROIRelationHead(nn.Module):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)
         inputs, _ = self._prepare(proposals)
         roi_features = self.box_feature_extractor(features, proposals)
-        obj_logits, rel_pair_idxs, rel_logits = score_pairs(
-            self, features, inputs, rel_pair_idxs, roi_features, logger
-        )
+        obj_logits, rel_pair_idxs, rel_logits = score_pairs(self, features, inputs, rel_pair_idxs, roi_features, logger)
         if not getattr(self.predictor, "refines_objects", True):
             obj_logits = [proposal.get_field("predict_logits") for proposal in inputs]
         return roi_features, self.post_processor((rel_logits, obj_logits), rel_pair_idxs, proposals, images), {}
