@@ -34,6 +34,11 @@ _USUAL: _Tried = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (Fal
 # SGB's rate for it is a tenth
 _SLOWER: _Tried = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))
 _UNBIASED: _Tried = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
+# nor has this one, and its authors' rate is 0.001
+_OF_PENET: _Tried = tuple((False, rate, {}) for rate in (0.0005, 0.001, 0.002, 0.003))
+# features of pairs as SQUAT is published
+_PAIRS = (HEAD + "EDGE_FEATURES_REPRESENTATION", "obj_pair", HEAD + "PREDICT_USE_VISION", False)
+_OF_SQUAT: _Tried = tuple((bias, rate, {"pairs": _PAIRS}) for bias, rate, _ in _USUAL)
 _OF_RELCLIP = (
     (True, 0.003, {"prior": PRIOR, "images1": second_opinion(1.0)}),
     (True, 0.003, {"prior": PRIOR, "images1.5": second_opinion(1.5)}),
@@ -47,6 +52,10 @@ MODELS = {
     "RelCLIP": ("RelCLIPPredictor", _OF_RELCLIP),
     "Transformer": ("TransformerPredictor", _SLOWER),
     "IMP": ("IMPPredictor", _UNBIASED),
+    "PE-Net": ("PrototypeEmbeddingNetwork", _OF_PENET),
+    "SQUAT": ("SquatPredictor", _OF_SQUAT),
+    "BGNN": ("BGNNPredictor", _USUAL),
+    "GPS-Net": ("GPSNetPredictor", _USUAL),
 }
 VCTREE_CONTEXT = (HEAD + "RELCLIP.CONTEXT", "vctree")  # RelCLIP-VCTree: RelCLIP with this and what was chosen for it
 SUPERVISIONS = ("full", "distant")

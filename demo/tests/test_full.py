@@ -100,5 +100,5 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     assert len(at_the_end) == len(set(at_the_end)) > len(after_models)
     assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    assert len(chosen) == 12
+    assert len(chosen) == 2 * (len(full.MODELS) + 1)
     assert all(name.endswith("images1") if "RelCLIP" in key else "nobias" in name for key, name in chosen.items())

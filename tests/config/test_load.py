@@ -16,6 +16,7 @@ from maskrcnn_benchmark.config.node import dotted_keys
 from maskrcnn_benchmark.utils.errors import InputError
 
 SGB = json.loads((PARITY / "sgb_config_defaults.json").read_text())
+PYSGG = json.loads((PARITY / "newer" / "pysgg_config_defaults.json").read_text())  # below ROI_RELATION_HEAD
 ADDED = {
     "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.ON": False,
     "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.WIDTH": 0.2,
@@ -66,7 +67,11 @@ def test_no_other_keys_than_those_of_sgb_and_those_added():
     ours = {k: v for k, v in leaves(default) if not k.startswith((*groups, "MODEL.LANGUAGE."))}
     added = {key: value for key, value in ours.items() if key not in dict(leaves(SGB))}
     assert added.pop("PATHS_CATALOG").endswith("maskrcnn_benchmark/config/paths_catalog.py")
-    assert added == ADDED
+    of_pysgg = {f"MODEL.ROI_RELATION_HEAD.{key}": value for key, value in PYSGG.items()}
+    # here 0, so that SGB's models look at all pairs
+    assert of_pysgg.pop("MODEL.ROI_RELATION_HEAD.MAX_PROPOSAL_PAIR") == 2048
+    assert added.pop("MODEL.ROI_RELATION_HEAD.MAX_PROPOSAL_PAIR") == 0
+    assert added == {**ADDED, **of_pysgg}
 
 
 def test_a_file_that_sgb_wrote_beside_its_checkpoints_loads(tmp_path):

@@ -275,6 +275,7 @@ class RelAwareLoss(nn.Module):
 class BGNNPredictor(PairwisePredictor):
     """BGNN, with a frequency bias unless FREQUENCY_BAIS is False."""
 
+    predicate_classifier = "rel_classifier"
     settings = {
         "RELATION_PROPOSAL_MODEL.SET_ON": (True,),
         "RELATION_PROPOSAL_MODEL.METHOD": ("RelAwareRelFeature",),

@@ -143,6 +143,7 @@ class GPSNetPredictor(PairwisePredictor):
     gives the same in any company.
     """
 
+    predicate_classifier = "rel_classifier"
     settings = {"GPSNET_MODULE.MP_ON_VALID_PAIRS": (False,), "GPSNET_MODULE.RELNESS_MP_WEIGHTING": (False,)}
 
     def __init__(self, config, in_channels):

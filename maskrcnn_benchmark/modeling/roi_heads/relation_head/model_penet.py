@@ -111,6 +111,7 @@ class PrototypeEmbeddingNetwork(nn.Module):
     """
 
     pairs_interact = False
+    predicate_classifier = "project_head"  # its input represents pairs
 
     def __init__(self, config, in_channels):
         super().__init__()

@@ -210,6 +210,7 @@ class SquatContext(nn.Module):
 class SquatPredictor(PairwisePredictor):
     """SQUAT; its masks learn which pairs lie where ground-truth relations lie, of whatever classes."""
 
+    predicate_classifier = "context_layer.rel_classifier"
     settings = {"SQUAT_MODULE.PRE_NORM": (False,)}
 
     def __init__(self, config, in_channels):
