@@ -7,7 +7,6 @@ import pytest
 import torch
 from support import HEAD, parity_config
 
-from maskrcnn_benchmark.modeling.language import phrase_bank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import utils_motifs
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_motifs import (
     load_word_vectors,
@@ -129,7 +128,7 @@ def test_clip_embeds_the_names(monkeypatch):
             asked.extend(templated)
             return np.eye(8, dtype=np.float32)[: len(templated[0])]
 
-    monkeypatch.setattr(phrase_bank, "embedding_cache", lambda node, device: Cache())
+    monkeypatch.setattr(utils_motifs, "embedding_cache", lambda node, device: Cache())
     vectors = object_word_vectors(config_with("clip"), ["dog", "ear", "traffic_light"])
     assert asked == [["a photo of a dog", "a photo of an ear", "a photo of a traffic light"]]
     assert vectors.shape == (3, 20)

@@ -15,7 +15,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .model_motifs import FrequencyBias
+from .phrase_prior import make_frequency_bias
 from .utils_motifs import embed_labels, encode_box_info, object_word_vectors, position_embedding, to_onehot
 from .utils_predictors import class_statistics
 from .utils_relation import get_box_info, get_box_pair_info, layer_init, obj_prediction_nms, relation_task
@@ -183,7 +183,7 @@ class PairwisePredictor(nn.Module):
         # PySGG has FREQUENCY_BAIS (sic) for these predictors, SGB the other key for its own.
         self.freq_bias = None
         if head.FREQUENCY_BAIS and head.PREDICT_USE_BIAS:
-            self.freq_bias = FrequencyBias(config, statistics)
+            self.freq_bias = make_frequency_bias(config, statistics)
 
     def prepare_inputs(
         self, proposals: Sequence[BoxList], targets: Sequence[BoxList] | None, rel_binarys: Sequence[Tensor] | None
