@@ -1,5 +1,8 @@
 """PE-Net, SQUAT, BGNN and GPS-Net against the numbers of the originals, batches against images, few pairs, settings."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +26,7 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.loss import make_roi_re
 from maskrcnn_benchmark.utils.errors import InputError
 
 MODELS = sorted({case.rsplit("/", 1)[0] for case in RECORDED["cases"]})  # of a task
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 RUNNING = ("running_mean", "running_var", "num_batches_tracked", "min_relness", "max_relness")
 
 
@@ -229,3 +233,14 @@ def test_penet_losses_are_those_of_all_differences():
         torch.testing.assert_close(found["dist_loss2"], expected)
         cosines = F.normalize(prototypes, dim=1) @ F.normalize(prototypes, dim=1).T
         torch.testing.assert_close(found["l21_loss"], cosines.norm(dim=1).sum() / predicates**2)
+
+
+def test_the_originals_algorithms_which_the_benchmark_times_give_the_same(name):
+    spec = importlib.util.spec_from_file_location("plain_predictors", BENCHMARKS / "plain_predictors.py")
+    plain = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    inputs = recorded_inputs("train_a", "sgdet")
+    own = make_newer_predictor(name, "sgdet").train()(*inputs)
+    original = plain.as_original(CLASSES[name], make_newer_predictor(name, "sgdet").train())(*inputs)
+    torch.testing.assert_close(original[1], own[1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(original[2], own[2], atol=1e-5, rtol=1e-4)
