@@ -97,9 +97,9 @@ class ROIRelationHead(nn.Module):
 
     def logits(self, proposals, rel_pair_idxs, roi_features, union_features, logger=None):
         """Outside of training, logits of objects [n_i, C] and of the pairs given, [m_i, R], a sequence each."""
-        objects, relations, _ = self.predictor(
+        objects, relations = self.predictor(
             proposals, rel_pair_idxs, None, None, roi_features, union_features, logger
-        )
+        )[:2]
         if self.test_adjustment is not None:
             relations = [self.test_adjustment(logits) for logits in relations]
         return objects, relations
