@@ -46,6 +46,9 @@ _C.INPUT.CONTRAST = 0.0
 _C.INPUT.SATURATION = 0.0
 _C.INPUT.HUE = 0.0
 _C.INPUT.VERTICAL_FLIP_PROB_TRAIN = 0.0
+# Added by this project: one's own images with more pixels are decoded at a half, a quarter or an eighth of their width
+# and height (JPEG) or refused, before they fill the memory. Data sets are read as they are.
+_C.INPUT.MAX_PIXELS = 60_000_000
 
 _C.DATASETS = CN()
 _C.DATASETS.TRAIN = ()

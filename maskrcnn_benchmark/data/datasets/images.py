@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -18,7 +19,7 @@ _NO_IMAGES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
-def load_image(path: str | os.PathLike, upright: bool = False) -> Image.Image:
+def load_image(path: str | os.PathLike, upright: bool = False, max_pixels: int | None = None) -> Image.Image:
     """An image as RGB.
 
     Greyscale, palette and CMYK images are converted, 16-bit ones scaled to 8 bits; transparency is dropped.
@@ -26,12 +27,45 @@ def load_image(path: str | os.PathLike, upright: bool = False) -> Image.Image:
     Args:
         upright: turn the image as its EXIF data say. Not for Visual Genome, whose boxes were drawn on the images as
             they are stored.
+        max_pixels: of a larger JPEG file a half, a quarter or an eighth of its width and height is decoded, whichever
+            is enough; what is still larger, or in another format, is not decoded at all.
 
     Raises:
-        InputError: a file that is missing, cut short or no image.
+        InputError: a file that is missing, cut short, no image, or too large.
     """
     with _opened(path) as image:
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            _reduce(image, max_pixels)
         return _to_rgb(ImageOps.exif_transpose(image) if upright else image)
+
+
+def as_picture(image: Image.Image | np.ndarray | Tensor) -> Image.Image:
+    """An image in memory as RGB: a PIL image, an array [H, W, 3] or [H, W], or a tensor [3, H, W].
+
+    Raises:
+        InputError: something else, or values that are neither bytes nor floats from 0 to 1.
+    """
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if isinstance(image, Tensor):
+        if image.dim() != 3 or image.shape[0] not in (1, 3):
+            raise InputError(f"a tensor of an image has the shape [3, H, W], found {list(image.shape)}")
+        image = image.detach().cpu().permute(1, 2, 0).expand(-1, -1, 3).numpy()
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"an image is a path, a PIL image, an array [H, W, 3] or a tensor [3, H, W], found {type(image).__name__}"
+        )
+    if image.ndim == 2:
+        image = np.repeat(image[:, :, None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
+        raise InputError(f"an array of an image has the shape [H, W, 3], found {list(image.shape)}")
+    if image.dtype.kind == "f":
+        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            raise InputError("an image of floats must have values from 0 to 1; give bytes for 0 to 255")
+        image = (image * 255).round().astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise InputError(f"an image is of bytes or of floats, found {image.dtype}")
+    return Image.fromarray(np.ascontiguousarray(image[:, :, :3]))
 
 
 def image_size(path: str | os.PathLike, upright: bool = False) -> tuple[int, int]:
@@ -54,6 +88,17 @@ def image_suffixes() -> frozenset[str]:
     """Suffixes of the files that Pillow reads as images, in small letters."""
     known = Image.registered_extensions()
     return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN and kind not in _NO_IMAGES)
+
+
+def _reduce(image: Image.Image, max_pixels: int) -> None:
+    """Have an image that is not decoded yet decoded at a smaller size."""
+    width, height = image.size
+    for factor in (2, 4, 8):
+        if -(-width // factor) * -(-height // factor) <= max_pixels:
+            image.draft("RGB", (width // factor, height // factor))  # does nothing but for JPEG
+            break
+    if image.width * image.height > max_pixels:
+        raise InputError(f"it has {width * height:,} pixels, and INPUT.MAX_PIXELS allows {max_pixels:,}")
 
 
 @contextlib.contextmanager
