@@ -5,14 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.transfer import parts_to_device, to_device
 
 from .debiasing import make_predicate_loss, make_test_adjustment
 from .inference import make_roi_relation_post_processor
 from .loss import make_roi_relation_loss_evaluator
 from .pair_search import first_triplets, score_pairs
+from .relclip.vocabulary import Calibration
 from .roi_relation_feature_extractors import make_roi_relation_feature_extractor
 from .roi_relation_predictors import make_roi_relation_predictor
 from .sampling import make_roi_relation_samp_processor
@@ -80,6 +83,30 @@ class ROIRelationHead(nn.Module):
         if not getattr(self.predictor, "learns_objects", True):
             del losses["loss_refine_obj"]
         return roi_features, proposals, losses
+
+    def set_predicates(self, names: Sequence[str] | None, calibration: Calibration | None = None) -> None:
+        """Score these predicates in evaluation, by any names; None: those of the data set.
+
+        Args:
+            calibration: of the scale of predicates that training never showed.
+
+        Raises:
+            InputError: a predictor that scores no phrases.
+        """
+        relclip = getattr(self.predictor, "relclip", None)
+        if relclip is None:
+            if names is None:
+                return
+            raise InputError(
+                f"other predicates need a predictor that scores phrases, RelCLIPPredictor; found "
+                f"{type(self.predictor).__name__}"
+            )
+        relclip.calibration = calibration or Calibration()
+        relclip.set_predicates(names)
+        opinion = self.post_processor.second_opinion
+        if opinion is not None:
+            tables = phrase_tables(relclip.config, relclip.objects, list(names or relclip.predicates))
+            opinion.tables = {level: table.to(opinion.encoder.device) for level, table in tables.items()}
 
     def _predict(self, features, proposals, logger, images):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)

@@ -17,16 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.build import get_dataset_statistics
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
 from maskrcnn_benchmark.modeling.language.similarity import alignment
 from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 
 from .base import PairReader, base_class, true_labels
-from .defaults import check_node
+from .defaults import KEY, check_node
 from .embedding import PairEmbedding, Pairs
 from .loss import RelationalContrastiveLoss
 from .negatives import dictionary, phrase_components
 from .targets import TextTargets, make_targets
+from .vocabulary import Calibration, ChosenPredicates, name_similarity
 
 MAX_LOGIT_SCALE = math.log(100)  # as in CLIP
 NEVER = -1e4  # a logit that takes no part in a softmax, in half precision too
@@ -60,8 +62,11 @@ class RelCLIP(nn.Module):
         statistics = get_dataset_statistics(config)
         counts = torch.as_tensor(statistics["fg_matrix"])  # [O, O, R]
         self.config, self.objects = config, list(statistics["obj_classes"])[1:]
-        self.targets, negatives = make_targets(config, self.objects, list(statistics["rel_classes"])[1:])
+        self.predicates = list(statistics["rel_classes"])[1:]
+        self.targets, negatives = make_targets(config, self.objects, self.predicates)
         self.test_targets: Optional[nn.Module] = None
+        self.chosen: Optional[ChosenPredicates] = None
+        self.calibration = Calibration()
         width = next(iter(self.targets().values())).shape[-1]
         self.embedding = PairEmbedding(visual_dim, end_dim, node.PROJECTION_DIM, width, node.LEVELS)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(node.SCALE_INIT)))
@@ -78,11 +83,23 @@ class RelCLIP(nn.Module):
         self.metrics: Dict[str, Tensor] = {}
 
     def set_predicates(self, names: Optional[Sequence[str]]) -> None:
-        """Score these predicates in evaluation, by their phrases alone; None: those of the data set."""
-        self.test_targets = None
-        if names is not None:
-            self.test_targets = TextTargets(phrase_tables(self.config, self.objects, list(names), tuple(self.rcl)))
-            self.test_targets.to(self.logit_scale.device)
+        """Score these predicates in evaluation, by any names; None: those of the data set.
+
+        Without USE_BASE by their phrases alone; with it as `ChosenPredicates` says, by `self.calibration`.
+
+        Raises:
+            LanguageError: a model without alignment with phrases, or a name that the phrase bank lacks.
+        """
+        self.test_targets = self.chosen = None
+        if names is None:
+            return
+        if not (self.use_alignment and isinstance(self.targets, TextTargets)):
+            raise LanguageError(f"{KEY}: other predicates need USE_ALIGNMENT True and TARGETS text.")
+        self.test_targets = TextTargets(phrase_tables(self.config, self.objects, list(names), tuple(self.rcl)))
+        self.test_targets.to(self.logit_scale.device)
+        if self.use_base:
+            similarity = name_similarity(self.test_targets(), self.targets())
+            self.chosen = ChosenPredicates(list(names), self.predicates, similarity, self.calibration)
 
     def forward(self, base: Tensor, pairs: Pairs, truth: Optional[Truth] = None) -> Tuple[Tensor, Dict[str, Tensor]]:
         """Logits of the predicates, and in training the contrastive losses.
@@ -97,6 +114,10 @@ class RelCLIP(nn.Module):
         """
         v = self.embedding(pairs)  # (2), of each level [N, d]
         tau = self.tau()
+        if self.chosen is not None and not self.training:
+            assert self.test_targets is not None
+            known, other = (self.aligned(v, targets(), pairs) for targets in (self.targets, self.test_targets))
+            return self.chosen.logits(base + known, known, other), {}
         tables = (self.targets if self.training or self.test_targets is None else self.test_targets)()
         logits = self.base_logits(base, tables)
         if self.use_alignment:
@@ -109,6 +130,10 @@ class RelCLIP(nn.Module):
             self.metrics["alignment_accuracy"] = accuracy(similarity.detach()[truth.rows], truth.triplets)
         losses = self.contrast(v, tau, tables, truth) if self.use_rcl else {}  # (4)
         return self.without_unseen(logits, truth), losses
+
+    def aligned(self, v: Mapping[str, Tensor], tables: Mapping[str, Tensor], pairs: Pairs) -> Tensor:
+        """What alignment adds to the logits of the predicates of these tables: gamma tau times similarity, [N, R]."""
+        return self.alignment_weight * self.tau() * alignment(v, tables, pairs.labels, len(self.objects) + 1)
 
     def tau(self) -> Tensor:
         """exp(logit_scale), a scalar, 100 at most."""

@@ -1,0 +1,192 @@
+"""Predicates chosen at test time: those that training showed keep their logits, others are scored on the same scale.
+
+Shapes: N pairs, R predicates of the training, K chosen ones (background counted in both), d width of the embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Mapping, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
+from maskrcnn_benchmark.modeling.language.phrases import spell
+
+VOCABULARY_FILE = "vocabulary.json"  # in a run folder, `Calibration.read`
+
+WIDTHS = (0.05, 0.1, 0.2, 0.4)  # that `fit_calibration` tries
+
+
+class Calibration(NamedTuple):
+    """What was learnt from training predicates that were held out in turn (`fit_calibration`).
+
+    Attributes:
+        slope: what a predicate that fits a picture better than its relatives is worth.
+        offset: added to all predicates that training never showed.
+        width: how far relatives reach, in cosine distance.
+        unseen: predicates of the dictionary that training never showed.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+    width: float = 0.1
+    unseen: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, path: str) -> Calibration:
+        """The calibration in a json file.
+
+        Raises:
+            LanguageError: something else in it.
+        """
+        try:
+            with open(path, encoding="utf-8") as stream:
+                found = json.load(stream)
+            slope, offset, width = (float(found[key]) for key in ("slope", "offset", "width"))
+            return cls(slope, offset, width, tuple(str(name) for name in found["unseen"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LanguageError(f"{path} is no calibration of a vocabulary: {error!r}") from error
+
+
+class ChosenPredicates:
+    """Logits of chosen predicates from those of the training's.
+
+    For a predicate q that training showed it is the logit itself. For another one, with w(q, p) the softmax over the
+    predicates p that training showed of (cosine of q and p) / width,
+
+        logit[q] = sum over p of w(q, p) logit[p] + slope (a[q] - sum over p of w(q, p) a[p]) + offset
+
+    where a is the alignment of the pair with phrases, gamma tau times their cosine: q stands where its relatives
+    stand, the higher the better its own phrases fit the pair.
+
+    Args:
+        names: the chosen ones, without background.
+        known: those of the training, without background.
+        similarity: cosine of each chosen and each known predicate, [K - 1, R - 1].
+        calibration: how the scales are brought together.
+    """
+
+    def __init__(
+        self, names: Sequence[str], known: Sequence[str], similarity: Tensor, calibration: Calibration
+    ) -> None:
+        never = {spell(name).lower() for name in calibration.unseen}
+        column = {spell(name).lower(): i for i, name in enumerate(known, 1)}
+        shown = torch.tensor([name not in never for name in column], device=similarity.device)
+        if not shown.any():
+            raise LanguageError("the calibration of the vocabulary leaves no predicate that training showed")
+        columns = [0 if name in never else column.get(name, 0) for name in (spell(one).lower() for one in names)]
+        self.columns = torch.tensor([0, *columns], device=similarity.device)  # [K], 0: not shown
+        self.calibration = calibration
+        self.relatives = relatives(similarity, calibration.width, shown)  # [K - 1, R]
+
+    def logits(self, known: Tensor, known_alignment: Tensor, alignment: Tensor) -> Tensor:
+        """[N, K], background first and as it was.
+
+        Args:
+            known: logits of the training's predicates, [N, R].
+            known_alignment: their alignment, [N, R].
+            alignment: that of the chosen ones, [N, K].
+        """
+        unseen = unseen_logits(known, known_alignment, alignment[:, 1:], self.relatives, self.calibration)
+        chosen = known[:, self.columns]
+        return torch.cat([chosen[:, :1], torch.where(self.columns[1:] > 0, chosen[:, 1:], unseen)], dim=1)
+
+
+def relatives(similarity: Tensor, width: float, shown: Tensor) -> Tensor:
+    """w(q, p): [K - 1, R], zero for background and for what `shown` [R - 1] or [K - 1, R - 1] leaves out."""
+    return F.pad((similarity / width).masked_fill(~shown, -float("inf")).softmax(dim=1), [1, 0])
+
+
+def unseen_logits(
+    known: Tensor, known_alignment: Tensor, alignment: Tensor, weights: Tensor, calibration: Calibration
+) -> Tensor:
+    """Logits [N, K - 1] of predicates that training never showed, as `ChosenPredicates` says.
+
+    Args:
+        known, known_alignment: logits and alignment of the training's predicates, [N, R].
+        alignment: that of the others, [N, K - 1].
+        weights: their `relatives`, [K - 1, R].
+    """
+    slope = calibration.slope
+    return (known - slope * known_alignment) @ weights.to(known).t() + slope * alignment + calibration.offset
+
+
+def name_similarity(chosen: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> Tensor:
+    """Cosine of predicates by their phrases, the mean predicate of each class taken off, mean over classes and levels.
+
+    Args:
+        chosen: tables of the levels, [G, K, d].
+        known: the same of the training's predicates, [G, R, d].
+
+    Returns:
+        [K - 1, R - 1], without background.
+    """
+    parts = []
+    for level, table in known.items():
+        mean = table[1:, 1:].mean(dim=1, keepdim=True)
+        first, second = (F.normalize(some[1:, 1:] - mean, dim=-1) for some in (chosen[level].to(table), table))
+        parts.append(torch.einsum("gkd,grd->kr", first, second) / len(first))
+    return torch.stack(parts).mean(dim=0)
+
+
+def fit_calibration(
+    logits: Tensor, alignment: Tensor, truth: Tensor, similarity: Tensor, unseen: Sequence[str], names: Sequence[str]
+) -> Calibration:
+    """Slope, offset and width that suit predicates of the training, each held out in turn.
+
+    Held out, a predicate is scored as one that training never showed, against all others with their own logits. What is
+    minimised is the mean over these predicates of - log P(truth), over the pairs of the predicate and over all other
+    pairs, each half of it.
+
+    Args:
+        logits, alignment: of pairs of images that the model was not trained on, [N, R].
+        truth: predicate of each pair, 0 for background, int64 [N].
+        similarity: of the predicates among each other, [R - 1, R - 1].
+        unseen: names of those that training never showed; they take no part.
+        names: of all, R - 1.
+
+    Raises:
+        LanguageError: no predicate that training showed has a pair.
+    """
+    shown = torch.tensor([name not in set(unseen) for name in names], device=logits.device)
+    counts = torch.bincount(truth, minlength=logits.shape[1])[1:]
+    held_out = (shown & (counts > 0)).nonzero()[:, 0]  # Q of them, numbered from 0
+    if len(held_out) == 0:
+        raise LanguageError("there is no pair with a predicate that training showed, so nothing to calibrate on")
+    never = F.pad(~shown, [1, 0])
+    logits = logits.double().masked_fill(never, -1e4)
+    alignment = alignment.double().masked_fill(never, 0.0)
+    own = truth[:, None] == held_out + 1  # [N, Q]
+    others = ~own & ~never[truth][:, None]
+    without = torch.stack(
+        [logits.index_fill(1, column, -float("inf")).logsumexp(dim=1) for column in held_out + 1], dim=1
+    )
+    of_truth = logits.gather(1, truth[:, None])  # [N, 1]
+    apart = shown & ~torch.eye(len(names), dtype=torch.bool, device=logits.device)[held_out]  # [Q, R - 1]
+
+    def loss(calibration: Calibration) -> Tensor:
+        weights = relatives(similarity[held_out].double(), calibration.width, apart)
+        guess = unseen_logits(logits, alignment, alignment[:, held_out + 1], weights, calibration)
+        surprise = torch.logaddexp(without, guess) - torch.where(own, guess, of_truth)
+        halves = [(surprise * part).sum(dim=0) / part.sum(dim=0).clamp(min=1) for part in (own, others)]
+        return (halves[0] + halves[1]).mean() / 2
+
+    def fit(width: float) -> Tuple[float, Calibration]:
+        numbers = torch.tensor([1.0, 0.0], dtype=torch.float64, device=logits.device, requires_grad=True)
+        optimizer = torch.optim.LBFGS([numbers], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            value = loss(Calibration(numbers[0], numbers[1], width))  # type: ignore[arg-type]
+            value.backward()
+            return value
+
+        optimizer.step(closure)  # type: ignore[arg-type]
+        slope, offset = numbers.tolist()
+        found = Calibration(slope, offset, width, tuple(unseen))
+        return float(loss(found)), found
+
+    return min((fit(width) for width in WIDTHS), key=lambda one: one[0])[1]
