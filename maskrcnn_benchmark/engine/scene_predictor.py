@@ -1,35 +1,36 @@
-"""Scene graphs of images of one's own: no data set is needed, class names come with the checkpoint."""
+"""What it takes to predict images of one's own: a trained model, its names, and batches of image files."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from maskrcnn_benchmark.config.load import load_config
-from maskrcnn_benchmark.data.datasets.images import image_suffixes, load_image
+from maskrcnn_benchmark.data.datasets.images import image_size, image_suffixes, load_image
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.engine.given_boxes import Given
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.structures.image_list import to_image_list
-from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
+from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.files import atomic_write
 
-from .inference import autocast
 from .pretrained import Names, build_without_data, is_pretrained, load_pretrained, names_of
 
+# What is given beside the image: nothing, boxes, boxes and their classes.
+TASKS = {"sgdet": (False, False), "sgcls": (True, False), "predcls": (True, True)}
 
-@dataclass
-class ScenePredictor:
+
+class Trained(NamedTuple):
     """A trained model and what its numbers mean.
 
     Attributes:
@@ -43,170 +44,178 @@ class ScenePredictor:
     classes: list[str]
     predicates: list[str]
 
-    def graphs(self, files: Sequence[str | os.PathLike], progress: bool = True) -> Iterator[tuple[int, dict | str]]:
-        """Predict image files in batches of TEST.IMS_PER_BATCH.
 
-        Images are turned as their EXIF data say, and boxes are those of the turned image.
+def locate(source: str | os.PathLike, config_file: str | os.PathLike | None = None) -> tuple[Path, Path]:
+    """Configuration and weights of a trained model.
 
-        Yields:
-            (place in `files`, scene graph as `scene_graph` gives it), in the order of the files; for a file that
-            cannot be read, what is wrong with it takes the place of the graph.
-        """
-        device = torch.device(self.cfg.MODEL.DEVICE)
-        loader = DataLoader(
-            _Files(files, build_transforms(self.cfg, is_train=False)),
-            batch_size=self.cfg.TEST.IMS_PER_BATCH,
-            num_workers=self.cfg.DATALOADER.NUM_WORKERS,
-            collate_fn=list,
+    Args:
+        source: the folder of a training (`config.yml`, and the checkpoint that `last_checkpoint` names or
+            `model_final.pth`), or a checkpoint with `config.yml` beside it.
+        config_file: instead of that `config.yml`.
+
+    Raises:
+        InputError: a file of them is missing.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; it must be the folder of a training, or a checkpoint")
+    folder, checkpoint = (path, _checkpoint_of(path)) if path.is_dir() else (path.parent, path)
+    config = Path(config_file) if config_file else folder / "config.yml"
+    if not config.is_file():
+        raise InputError(
+            f"{config} does not exist; "
+            + ("it must be a file" if config_file else f"name the configuration that {path} was trained with")
         )
-        for batch in tqdm(loader, desc="predicting", unit="batch", disable=not progress):
-            read = [(place, image, size) for place, image, size in batch if size is not None]
-            graphs: dict[int, dict | str] = {place: image for place, image, size in batch if size is None}
-            if read:
-                images = to_image_list([image for _, image, _ in read], self.cfg.DATALOADER.SIZE_DIVISIBILITY)
-                with torch.no_grad(), autocast(device, self.cfg.DTYPE):
-                    predictions = self.model(images.to(device))
-                for (place, _, size), prediction in zip(read, predictions, strict=True):
-                    prediction = prediction.to("cpu").resize(size)
-                    graphs[place] = scene_graph(prediction, self.classes, self.predicates)
-            yield from sorted(graphs.items())
+    return config, checkpoint
 
 
-def load_predictor(
-    config_file: str | os.PathLike | None,
+def _checkpoint_of(folder: Path) -> Path:
+    if (folder / LAST_CHECKPOINT).is_file():
+        named = Path((folder / LAST_CHECKPOINT).read_text().strip())
+        # a folder that was moved still says where it was
+        found = named if named.is_file() else folder / named.name
+    else:
+        found = folder / "model_final.pth"
+    if not found.is_file():
+        raise InputError(f"folder {folder} has neither a {LAST_CHECKPOINT} that names a file of it nor model_final.pth")
+    return found
+
+
+def open_trained(
+    source: str | os.PathLike,
+    config_file: str | os.PathLike | None = None,
+    dict_file: str | os.PathLike | None = None,
+    opts: Sequence = (),
+) -> Trained:
+    """A model for images without annotations: a training's (`locate`), or one that was shared (`load_pretrained`).
+
+    Args:
+        source: the folder of a training, a checkpoint, an exported folder, or `owner/name` of the hub.
+        config_file, dict_file, opts: see `load_trained`; a shared model has its configuration and names with it.
+
+    Raises:
+        InputError: nothing of the kind, no names, or a checkpoint that does not fit the configuration.
+    """
+    if config_file is None and is_pretrained(source):
+        cfg, model, names = load_pretrained(source, ["MODEL.BACKBONE.FEATURE_CACHE", "", *opts])
+        return Trained(model, cfg, *names)
+    return load_trained(*locate(source, config_file), dict_file, opts)
+
+
+def load_trained(
+    config_file: str | os.PathLike,
     checkpoint: str | os.PathLike,
     dict_file: str | os.PathLike | None = None,
     opts: Sequence = (),
-) -> ScenePredictor:
-    """A model for images without annotations.
+) -> Trained:
+    """The model of a training, for images without annotations.
 
     Neither word vectors nor counts of a training set are read: what was made from them is in the checkpoint. The class
-    counts of the configuration are set to the numbers of names. (RelCLIP also needs its phrases: the text encoder,
-    their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says; a shared model has them with it.)
+    counts of the configuration are set to the numbers of names, and features are not cached. (RelCLIP also needs its
+    phrases: the text encoder, their cache or MODEL.LANGUAGE.BANK_FILE, as the configuration says.)
 
     Args:
-        config_file: of the training; relation models must be those of SGDet, for there are no boxes to start from. None
-            for a shared model.
-        checkpoint: of this project, or of SGB; or a shared model, as `load_pretrained` takes it.
+        config_file: of the training.
+        checkpoint: of this project, or of SGB.
         dict_file: the names in a dictionary json, for checkpoints that hold none (those of SGB); wins where both do.
         opts: further configuration keys and values.
 
     Raises:
-        InputError: another task than SGDet, no names, or a checkpoint that does not fit the configuration.
+        InputError: no names, or a checkpoint that does not fit the configuration.
     """
-    if config_file is None:
-        if not is_pretrained(checkpoint):
-            raise InputError(f"{checkpoint} is no shared model, so it needs the configuration of its training")
-        cfg, model, (classes, predicates) = load_pretrained(checkpoint, opts)
-        _check_task(cfg)
-    else:
-        cfg = load_config(str(config_file), list(opts))
-        _check_task(cfg)
-        classes, predicates = _names(str(checkpoint), dict_file, cfg.MODEL.RELATION_ON)
-        cfg, model = build_without_data(cfg, Names(classes, predicates))
-        checkpointer = DetectronCheckpointer(cfg, model, logger=logging.getLogger("maskrcnn_benchmark"))
-        checkpointer.load(str(checkpoint), with_optim=False)
-        if not checkpointer.report.complete:
-            raise InputError(
-                f"{checkpoint} does not fit the model of {config_file} with {len(classes)} classes and "
-                f"{len(predicates)} predicates, background included: {checkpointer.report}"
-            )
-    scored = scored_predicates(cfg) if cfg.MODEL.RELATION_ON else ()
-    return ScenePredictor(model, cfg, classes, [predicates[0], *scored] if scored else predicates)
-
-
-def _check_task(cfg) -> None:
-    head = cfg.MODEL.ROI_RELATION_HEAD
-    if cfg.MODEL.RELATION_ON and (head.USE_GT_BOX or head.USE_GT_OBJECT_LABEL):
+    cfg = load_config(str(config_file), [*opts, "MODEL.BACKBONE.FEATURE_CACHE", ""])
+    names = _names(str(checkpoint), dict_file, cfg.MODEL.RELATION_ON)
+    cfg, model = build_without_data(cfg, names)
+    checkpointer = DetectronCheckpointer(cfg, model, logger=logging.getLogger("maskrcnn_benchmark"))
+    checkpointer.load(str(checkpoint), with_optim=False)
+    if not checkpointer.report.complete:
         raise InputError(
-            "MODEL.ROI_RELATION_HEAD.USE_GT_BOX or USE_GT_OBJECT_LABEL is True, but images of one's own have no boxes "
-            "and labels to start from: take a model that was trained for SGDet (both False)"
+            f"{checkpoint} does not fit the model of {config_file} with {len(names.classes)} classes and "
+            f"{len(names.predicates)} predicates, background included: {checkpointer.report}"
         )
+    return Trained(model, cfg, *names)
+
+
+def for_task(trained: Trained, task: str) -> torch.nn.Module:
+    """The same model, with the same weights in memory, for another task (a key of `TASKS`)."""
+    cfg = trained.cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX, cfg.MODEL.ROI_RELATION_HEAD.USE_GT_OBJECT_LABEL = TASKS[task]
+    cfg.freeze()
+    _, model = build_without_data(cfg, Names(trained.classes, trained.predicates))
+    model.load_state_dict(trained.model.state_dict(), assign=True)
+    return model
+
+
+def scored_names(trained: Trained) -> list[str]:
+    """Names of the columns of the model's predicate scores, background first."""
+    scored = scored_predicates(trained.cfg) if trained.cfg.MODEL.RELATION_ON else ()
+    return [trained.predicates[0], *scored] if scored else trained.predicates
 
 
 def _names(checkpoint: str, dict_file: str | os.PathLike | None, relations: bool) -> Names:
     if dict_file is not None:
-        return Names(*load_info(dict_file)[:2])
-    names = names_of(checkpoint)
-    if names is None or (relations and not names.predicates):
+        classes, predicates, _ = load_info(dict_file)
+        return Names(classes, predicates)
+    found = names_of(checkpoint)
+    if found is None or (relations and not found.predicates):
         raise InputError(
             f"{checkpoint} holds no names of classes{' and predicates' if relations else ''} (those of SGB do not): "
             "give the dictionary json of the data set that it was trained on as --dict-file"
         )
-    return names
+    return found
 
 
-class _Files(Dataset):
-    """(place, tensor, size in pixels), or (place, what is wrong, None) of a file that cannot be read."""
+class Prepared(NamedTuple):
+    """An image as a model takes it.
 
-    def __init__(self, files: Sequence[str | os.PathLike], transforms):
-        self.files = files
-        self.transforms = transforms
+    Attributes:
+        pixels: [3, H, W], resized and normalised.
+        size: (width, height) of the original in pixels.
+        target: the given boxes on the resized image; None where there are none.
+        given: the boxes themselves.
+    """
+
+    pixels: Tensor
+    size: tuple[int, int]
+    target: BoxList | None
+    given: Given | None
+
+
+def prepare(image: Image.Image, size: tuple[int, int], given: Given | None, transforms) -> Prepared:
+    """Resize and normalise an image, which may have been decoded smaller than its `size`, with its boxes."""
+    boxes = BoxList(given.boxes if given else torch.zeros(0, 4), size).clip_to_image(remove_empty=False)
+    if given:
+        labels = torch.zeros(len(boxes), dtype=torch.int64) if given.labels is None else given.labels
+        boxes.add_field("labels", labels)
+        boxes.add_field("attributes", torch.zeros(len(boxes), 1, dtype=torch.int64))
+    pixels, target = transforms(image, boxes.resize(image.size))
+    return Prepared(pixels, size, target if given else None, given)
+
+
+class ImageFiles(Dataset):
+    """Image files, prepared; for a file that cannot be read, or whose boxes do not fit, the sentence that says so.
+
+    Args:
+        given: boxes of each file, or a function that finds them; None for none.
+    """
+
+    def __init__(self, cfg, files: Sequence[str | os.PathLike], given=None):
+        self.files, self.given = files, given
+        self.transforms, self.max_pixels = build_transforms(cfg, is_train=False), cfg.INPUT.MAX_PIXELS
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, place: int):
+    def __getitem__(self, place: int) -> tuple[int, Prepared | str]:
+        file = self.files[place]
         try:
-            image = load_image(self.files[place], upright=True)
+            size = image_size(file, upright=True)
+            image = load_image(file, upright=True, max_pixels=self.max_pixels)
+            given = self.given(place, size) if self.given else None
+            return place, prepare(image, size, given, self.transforms)
         except InputError as error:
-            return place, str(error), None
-        tensor, _ = self.transforms(image, BoxList([[0, 0, *image.size]], image.size))
-        return place, tensor, image.size
-
-
-def scene_graph(prediction: BoxList, classes: Sequence[str], predicates: Sequence[str]) -> dict:
-    """A prediction in words.
-
-    Args:
-        prediction: of a relation model or a detector, in pixels of the original image.
-        classes, predicates: names by number, background first.
-
-    Returns:
-        `width` and `height` of the image; `objects`, best first, with `name`, `box` (xyxy in pixels, 0-based, both
-        corners included) and `score`; `relations`, best first, with `subject`, `predicate`, `object` (subject and
-        object are places in `objects`) and `score`, the product of the scores of subject, predicate and object.
-    """
-    width, height = prediction.size
-    prediction = prediction.convert("xyxy").clip_to_image(remove_empty=False)
-    scores = prediction.get_field("pred_scores")
-    order = scores.argsort(descending=True, stable=True)
-    objects = [
-        {"name": classes[label], "box": [round(x, 1) for x in box], "score": float(f"{score:.4g}")}
-        for label, box, score in zip(
-            prediction.get_field("pred_labels")[order].tolist(),
-            prediction.bbox[order].tolist(),
-            scores[order].tolist(),
-            strict=True,
-        )
-    ]
-    graph = {"width": width, "height": height, "objects": objects, "relations": []}
-    if prediction.has_field("rel_pair_idxs"):
-        pairs, labels = prediction.get_field("rel_pair_idxs"), prediction.get_field("pred_rel_labels")
-        own = (
-            prediction.get_field("pred_rel_scores").gather(1, labels[:, None])[:, 0] if len(labels) else labels.float()
-        )
-        total = own * scores[pairs].prod(1) if len(labels) else own
-        place = order.argsort()
-        graph["relations"] = [
-            {"subject": subject, "predicate": predicates[label], "object": object_, "score": float(f"{score:.4g}")}
-            for (subject, object_), label, score in zip(
-                place[pairs].tolist(), labels.tolist(), total.tolist(), strict=True
-            )
-        ]
-    return graph
-
-
-def best_of(graph: dict, top_k: int, min_score: float = 0.0) -> dict:
-    """A scene graph without objects below `min_score` and their relations, and with the first `top_k` relations."""
-    kept = [i for i, one in enumerate(graph["objects"]) if one["score"] >= min_score]
-    place = {old: new for new, old in enumerate(kept)}
-    relations = [
-        {**one, "subject": place[one["subject"]], "object": place[one["object"]]}
-        for one in graph["relations"]
-        if one["subject"] in place and one["object"] in place
-    ]
-    return {**graph, "objects": [graph["objects"][i] for i in kept], "relations": relations[:top_k]}
+            return place, str(error)
 
 
 def list_images(inputs: Iterable[str | os.PathLike]) -> dict[str, Path]:
@@ -228,15 +237,5 @@ def list_images(inputs: Iterable[str | os.PathLike]) -> dict[str, Path]:
             files[path] = None
         else:
             raise InputError(f"{path} does not exist")
-    names = [path.name for path in files]
-    return {path.name if names.count(path.name) == 1 else str(path): path for path in files}
-
-
-def write_graphs(graphs: Iterable[tuple[str, dict]], path: str | os.PathLike) -> None:
-    """Write {name: scene graph} as json, one image after the other as they come."""
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
-        out.write("{")
-        for position, (name, graph) in enumerate(graphs):
-            out.write(",\n" if position else "\n")
-            out.write(f"{json.dumps(name)}: {json.dumps(graph)}")
-        out.write("\n}\n")
+    count = Counter(path.name for path in files)
+    return {path.name if count[path.name] == 1 else str(path): path for path in files}

@@ -8,6 +8,8 @@ from PIL import Image
 from small_run import NAME, write_config
 from support import PARITY
 
+from maskrcnn_benchmark.api import read_scene_graphs
+
 
 def test_from_json_to_pictures(run_here, tmp_path):
     """Photographs and a json become a data set; a model is trained, predicts, and its json becomes a data set again."""
@@ -43,9 +45,10 @@ def test_from_json_to_pictures(run_here, tmp_path):
 
     weights = tmp_path / "output" / "model_final.pth"
     predict = ("predict", photos, "--config-file", config, "--checkpoint", weights, "--output", tmp_path / "out")
-    status, _, error = run_here(*predict, "--top-k", 3, "--draw", 2)
-    assert status == 0, error
-    predicted = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    status, out, error = run_here(*predict, "--top-k", 3, "--draw", 2, "--page")
+    assert status == 0 and "images per second" in out, error
+    assert (tmp_path / "out" / "page.html").read_text().count("<section") == 6
+    predicted = dict(read_scene_graphs(tmp_path / "out"))
     assert list(predicted) == [f"{number}.jpg" for number in range(6)]
     assert all(len(graph["relations"]) <= 3 for graph in predicted.values())
     assert {one["name"] for graph in predicted.values() for one in graph["objects"]} <= {"man", "hat"}
@@ -53,12 +56,14 @@ def test_from_json_to_pictures(run_here, tmp_path):
     assert pictures == sorted(f"{n}.jpg.{kind}.png" for n in range(6) for kind in ("image", "graph"))
 
     (photos / "broken.png").write_bytes(b"")
-    status, _, error = run_here(*predict, "--draw", 0)
-    assert status == 1
+    status, out, error = run_here(*predict, "--top-k", 3)
+    assert status == 1 and "\n1 images in" in out  # the others are done
     assert "broken.png cannot be read" in error and "1 of 7 files could not be read and were skipped" in error
-    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 6
+    assert len(list(read_scene_graphs(tmp_path / "out"))) == 6
+    status, _, error = run_here(*predict, "--top-k", 4)
+    assert status == 1 and "holds predictions with top_k 3, not 4" in error
 
-    status, out, error = run_here(*build, "--all", tmp_path / "out" / "predictions.json", "--num-test", 1)
+    status, out, error = run_here(*build, "--all", tmp_path / "out" / "predictions.jsonl", "--num-test", 1)
     assert status == 0 and "6 images (5 train, 1 test)" in out, error
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
+
+from maskrcnn_benchmark.scene_graph import read_scene_graphs
 
 from .annotations import Annotations, ImageGraph, box_of, boxes_of, count_read, entry, name, number, read_object
 from .image_folders import ImageFolders
@@ -16,14 +19,18 @@ from .tally import Tally
 
 
 def read_graphs_json(path: str | os.PathLike, folders: Sequence[str | os.PathLike]) -> Annotations:
-    """Annotations in the format of this module; classes and predicates are numbered in the order of the alphabet.
+    """Annotations in the format of this module, or the lines that `predict.py` writes.
+
+    Classes and predicates are numbered in the order of the alphabet.
 
     Raises:
         InputError: a missing file, or an entry that is not as described.
     """
-    data, find, tally = read_object(path, "file names"), ImageFolders(folders).find, Tally(str(path))
+    lines = Path(path).is_dir() or Path(path).suffix == ".jsonl"
+    graphs = read_scene_graphs(path) if lines else read_object(path, "file names").items()
+    find, tally = ImageFolders(folders).find, Tally(str(path))
     images = []
-    for file_name, graph in data.items():
+    for file_name, graph in graphs:
         with entry(path, f"image {file_name}"):
             objects = graph["objects"]
             images.append(
