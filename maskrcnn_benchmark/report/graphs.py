@@ -1,9 +1,7 @@
-"""Scene graphs of models beside the annotated one, as HTML with drawings in SVG that holds the images."""
+"""Scene graphs of models beside the annotated one, as components that light up what is pointed at."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import string
 from collections.abc import Sequence
@@ -11,12 +9,11 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from maskrcnn_benchmark.data.datasets.visual_genome import load_image
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
-from maskrcnn_benchmark.utils.visualization import COLOURS
+from maskrcnn_benchmark.viewer import component, image_symbol
 
 from .grouping import Setting, Table
 
@@ -85,17 +82,31 @@ def _row(graphs: Sequence[dict], names: Sequence[str], name: str) -> str:
         predicted = graph["prediction"] | {"relations": graph["prediction"]["relations"][:RELATIONS]}
         hits = [relation["matches"] for relation in predicted["relations"]]
         for place in {place for matches in hits for place in matches}:
-            finders[place] += _badge(letter)
+            finders[place] += letter
         title = f"{_badge(letter)}{escape(model)} <small>{sum(map(bool, hits))} of {len(hits)} annotated</small>"
         numbers = match_numbers(predicted["boxes"], truth["boxes"])
         cards.append(_card(title, predicted, numbers, ["✓" if matches else "" for matches in hits], name, size))
     title = f"Ground truth <small>{len(truth['relations'])} relations</small>"
     cards.insert(0, _card(title, truth, range(len(truth["boxes"])), finders, name, size))
-    symbol = (
-        f'<svg class="store"><symbol id="{name}" viewBox="0 0 {size[0]} {size[1]}">'
-        f'<image href="{image_uri(graphs[0]["image"])}" width="{size[0]}" height="{size[1]}"/></symbol></svg>'
-    )
+    symbol = image_symbol(name, load_image(graphs[0]["image"]), size, _LONGEST_SIDE)
     return f'<div class="graphs" style="--columns: {len(cards)}">{symbol}{"".join(cards)}</div>'
+
+
+def _card(
+    title: str, graph: dict, numbers: Sequence[int], marks: Sequence[str], symbol: str, size: tuple[int, int]
+) -> str:
+    """A graph with marks behind its relations; equal numbers are equal objects."""
+    shown = {
+        "width": size[0],
+        "height": size[1],
+        "objects": [{"name": name, "box": box} for name, box in zip(graph["names"], graph["boxes"], strict=True)],
+        "relations": [
+            {key: relation[key] for key in ("subject", "predicate", "object", "score") if key in relation}
+            | {"mark": mark}
+            for relation, mark in zip(graph["relations"], marks, strict=True)
+        ],
+    }
+    return component(shown, symbol, title, len(marks), numbers, compact=True)
 
 
 def _badge(letter: str) -> str:
@@ -123,76 +134,3 @@ def match_numbers(boxes: Sequence[Sequence[float]], annotated: Sequence[Sequence
             numbers[box] = following
             following += 1
     return numbers
-
-
-def image_uri(path: str) -> str:
-    """An image as data: URI, at most `_LONGEST_SIDE` pixels long."""
-    image = load_image(path)
-    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-# -- one card --------------------------------------------------------------------------------------------------------
-def _card(
-    title: str, graph: dict, numbers: Sequence[int], marks: Sequence[str], symbol: str, size: tuple[int, int]
-) -> str:
-    used = {relation[end] for relation in graph["relations"] for end in ("subject", "object")}
-    drawing = _drawing(graph, numbers, used, symbol, size)
-    rows = "".join(
-        f'<li class="{"hit" if mark else "miss"}">{_chip(graph, numbers, relation["subject"])}'
-        f"<i>{escape(relation['predicate'])}</i>{_chip(graph, numbers, relation['object'])}"
-        f'<span class="score">{_score(relation)}</span><b class="tick">{mark}</b></li>'
-        for relation, mark in zip(graph["relations"], marks, strict=True)
-    )
-    return f"<section><h4>{title}</h4>{drawing}<ol>{rows}</ol></section>"
-
-
-def _score(relation: dict) -> str:
-    return f"{relation['score']:.2f}" if "score" in relation else ""
-
-
-def _chip(graph: dict, numbers: Sequence[int], place: int) -> str:
-    number = numbers[place]
-    return (
-        f'<span class="chip" style="--colour: {_colour(number)}"><b>{number + 1}</b>'
-        f"{escape(graph['names'][place])}</span>"
-    )
-
-
-def _drawing(graph: dict, numbers: Sequence[int], used: set[int], symbol: str, size: tuple[int, int]) -> str:
-    """The image with the boxes of the shown relations; the larger ones below, so that all can be seen."""
-    width, height = size
-    letter = max(size) / 26
-    boxes, labels = [], []
-    placed: list[tuple[float, float, float]] = []  # left, top and width of the labels so far
-    order = sorted(used, key=lambda place: -_area(graph["boxes"][place]))
-    for place in order:
-        x1, y1, x2, y2 = graph["boxes"][place]
-        colour, text = _colour(numbers[place]), str(numbers[place] + 1)
-        boxes.append(
-            f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" stroke="{colour}"/>'
-        )
-        wide, high = letter * (0.45 + 0.6 * len(text)), letter * 1.15
-        left, top = min(max(x1, 0), width - wide), min(max(y1, 0), height - high)
-        for other_left, other_top, other_wide in sorted(placed):
-            if abs(other_top - top) < high and other_left - wide < left < other_left + other_wide:
-                left = min(other_left + other_wide, width - wide)
-        placed.append((left, top, wide))
-        labels.append(
-            f'<g transform="translate({left:.1f} {top:.1f})"><rect width="{wide:.1f}" height="{high:.1f}" '
-            f'fill="{colour}"/><text x="{wide / 2:.1f}" y="{0.92 * letter:.1f}">{text}</text></g>'
-        )
-    return (
-        f'<svg class="scene" viewBox="0 0 {width} {height}" font-size="{letter:.2f}"><use href="#{symbol}"/>'
-        f'<g class="boxes">{"".join(boxes)}</g><g class="numbers">{"".join(labels)}</g></svg>'
-    )
-
-
-def _area(box: Sequence[float]) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]

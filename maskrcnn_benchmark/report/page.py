@@ -6,6 +6,8 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
+from maskrcnn_benchmark.viewer import scripts, styles
+
 from .graphs import graph_rows
 from .grouping import Setting, Table, called, check_names
 from .plots import curve_plot, predicate_plot
@@ -36,27 +38,13 @@ td:first-child { white-space: normal; min-width: 150px; }
 td.first, th.first { padding-left: 12px; }
 td.best { font-weight: 700; color: var(--accent); }
 .plot { display: block; max-width: 100%; margin: 4px 0 10px; }
-.store { position: absolute; width: 0; height: 0; }
 .origin { max-height: 4.5em; overflow-y: auto; }
 .graphs { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 18px;
           margin: 14px 0 34px; }
-.graphs h4 { margin: 0 0 6px; font-size: 14px; }
+.graphs .sg h2 { margin: 0 0 6px; padding: 0; border: 0; font-size: 14px; }
 .graphs small { font-weight: 400; color: var(--soft); margin-left: 4px; }
-.scene { display: block; width: 100%; height: auto; border-radius: 4px; }
-.boxes rect { fill: none; stroke-width: 2.2px; vector-effect: non-scaling-stroke; }
-.numbers text { fill: #fff; font-weight: 700; text-anchor: middle; }
-.graphs ol { list-style: none; margin: 8px 0 0; padding: 0; font-size: 13px; }
-.graphs li { display: flex; align-items: center; gap: 6px; padding: 2.5px 6px; border-bottom: 1px solid #eef0f2; }
-.graphs li.hit { background: #eaf6f0; }
-.graphs li i { color: #1d2129; }
-.graphs .score { margin-left: auto; color: var(--soft); font-variant-numeric: tabular-nums; }
-.tick { color: var(--accent); min-width: 1em; }
 .badge { display: inline-block; background: var(--accent); color: #fff; border-radius: 3px; padding: 0 5px;
          font-size: 11px; line-height: 1.5; margin-right: 4px; }
-.chip { display: inline-flex; align-items: center; border: 1px solid var(--colour); border-radius: 9px;
-        overflow: hidden; line-height: 1.35; padding-right: 7px; white-space: nowrap; }
-.chip b { background: var(--colour); color: #fff; padding: 0 6px; margin-right: 5px; font-size: 12px;
-          line-height: 1.6; }
 @media (max-width: 800px) { .graphs { grid-template-columns: 1fr; } }
 """
 
@@ -79,9 +67,9 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str =
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>{styles()}</head>\n"
         f'<body><h1>{escape(title)}</h1><p class="note origin">{escape(origin)}</p><nav>{links}</nav>'
-        f"\n{sections}\n</body></html>\n"
+        f"\n{sections}\n{scripts()}</body></html>\n"
     )
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from chromium import browser_page
 from run_folders import PREDICATES, write_image, write_run
 
 from maskrcnn_benchmark.report import comparison_tables, markdown, read_run, write_report
@@ -175,7 +176,7 @@ def test_the_page_needs_nothing_else(written):
     assert len(parsed.ids) == len(set(parsed.ids))
     for address in parsed.addresses:
         assert address.startswith("data:image/") or address[1:] in parsed.ids
-    assert not re.search(r"url\(|@import|<script|https?://(?!www\.w3\.org)", text)
+    assert not re.search(r"url\(|@import|<script[^>]* src|https?://(?!www\.w3\.org)", text)
     assert "Two &lt;models&gt;" in text and "&lt;grass&gt;" in text
     plots = [a for a in parsed.addresses if a.startswith("data:image/svg+xml")]
     assert len(plots) == 4  # predicates and curves, for each supervision
@@ -184,12 +185,25 @@ def test_the_page_needs_nothing_else(written):
 
 
 def test_pictures_show_two_models_beside_the_annotation(written):
-    texts = [text.strip() for text in Page((written / "report.html").read_text()).texts]
+    text = (written / "report.html").read_text()
+    texts = [text.strip() for text in Page(text).texts]
     assert texts.count("2 of 3 annotated") == 6  # three images, two models
-    assert texts.count("3 relations") == 3
-    assert texts.count("✓") == 12  # two hits of each model
-    # A and B in the titles, and beside the two relations that both found
-    assert texts.count("A") == texts.count("B") == 3 * (1 + 2)
+    assert texts.count("3 relations") == texts.count("A") == texts.count("B") == 3
+    graphs = [json.loads(found) for found in re.findall(r'<script type="application/json">(.*?)</script>', text)]
+    assert len(graphs) == 9
+    marks = [relation["mark"] for graph in graphs for relation in graph["relations"]]
+    assert marks.count("✓") == 12  # two hits of each model
+    assert marks.count("AB") == 6  # the two relations that both found
+
+
+def test_pictures_light_up_what_is_pointed_at(written):
+    with browser_page(viewport={"width": 1300, "height": 900}) as shown:
+        shown.goto((written / "report.html").as_uri())
+        section = shown.locator("section.sg >> nth=1")
+        section.scroll_into_view_if_needed()
+        section.locator(".sg-list li >> nth=0").hover()
+        assert section.locator(".sg-node.sg-on").count() == section.locator(".sg-box.sg-on").count() == 2
+        assert shown.locator("section.sg >> nth=0").locator(".sg-on").count() == 0
 
 
 @pytest.mark.parametrize(
