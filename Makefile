@@ -11,6 +11,8 @@ $(VENV)/installed: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[clip,dev]'
+	# its metadata ask for NumPy 1, which it does not need
+	$(BIN)/python -m pip install --quiet --no-deps sgbench==1.0.0
 	touch $@
 
 # All models, ablations and three seeds: hours; goes on where it was stopped.

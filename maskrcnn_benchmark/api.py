@@ -15,6 +15,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,11 @@ from maskrcnn_benchmark.engine.scene_predictor import (
     Prepared,
     Trained,
     for_task,
-    load_trained,
-    locate,
+    open_trained,
     prepare,
     scored_names,
 )
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.vocabulary import VOCABULARY_FILE, Calibration
+from maskrcnn_benchmark.modeling.language.vocabulary import VOCABULARY_FILE, Calibration
 from maskrcnn_benchmark.scene_graph import Relation, SceneGraph, SceneObject, read_scene_graphs, scene_graph
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.image_list import to_image_list
@@ -91,7 +91,7 @@ class SceneGraphModel:
         """Load a model.
 
         Args:
-            source: the folder of a training, or a checkpoint.
+            source: the folder of a training, a checkpoint, an exported folder, or `owner/name` of the hub.
             config_file: the configuration of the training, where it is not `config.yml` beside the checkpoint.
             dict_file: the names of classes and predicates, for checkpoints that hold none (those of SGB).
             device: `cpu`, `cuda`, `cuda:1`; a GPU where there is one by default.
@@ -101,16 +101,13 @@ class SceneGraphModel:
         Raises:
             InputError: files that are missing or do not fit each other.
         """
-        config, checkpoint = locate(source, config_file)
         device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         options = ["MODEL.DEVICE", device, *opts]
         if dtype is not None:
             options += ["DTYPE", str(dtype).removeprefix("torch.")]
-        calibration = checkpoint.parent / VOCABULARY_FILE
-        model = cls(
-            load_trained(config, checkpoint, dict_file, options),
-            Calibration.read(str(calibration)) if calibration.is_file() else None,
-        )
+        trained = open_trained(source, config_file, dict_file, options)
+        calibration = (Path(source) if Path(source).is_dir() else Path(source).parent) / VOCABULARY_FILE
+        model = cls(trained, Calibration.read(str(calibration)) if calibration.is_file() else None)
         if model.cfg.DTYPE == "float16" and torch.device(model.cfg.MODEL.DEVICE).type != "cuda":
             raise InputError("float16 needs a GPU; take bfloat16 or float32 on the CPU")
         return model

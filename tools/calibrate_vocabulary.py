@@ -12,7 +12,7 @@ import logging
 
 from maskrcnn_benchmark.engine.calibrate_vocabulary import calibrate_vocabulary, save_calibration
 from maskrcnn_benchmark.engine.scene_predictor import load_trained, locate
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.vocabulary import VOCABULARY_FILE
+from maskrcnn_benchmark.modeling.language.vocabulary import VOCABULARY_FILE
 from maskrcnn_benchmark.utils.cli import run
 
 

@@ -15,12 +15,9 @@ from torch import Tensor
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.modeling.language.phrase_bank import class_table
+from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary
 from maskrcnn_benchmark.modeling.language.synonyms import predicate_similarity, synonymous
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import (
-    component_index,
-    dictionary,
-    negative_mask,
-)
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import negative_mask
 from maskrcnn_benchmark.utils.cli import run
 
 ROWS_AT_ONCE = 512

@@ -1,4 +1,4 @@
-"""Expectation maximisation of distant labels: a model trained on them weights them anew, and another is trained on that.
+"""Expectation maximisation of distant labels: a trained model weights them anew, and another is trained on that.
 
 OUTPUT_DIR/
   em_settings.json          what decides the result; a run with other settings is refused
@@ -68,8 +68,8 @@ class EMSettings:
 class ExpectationMaximisation:
     """The rounds of one run; every process of a distributed job makes one.
 
-    Each E-step weights the candidates of the data set that DATASETS.TRAIN names, all of them again: what a round dropped
-    may come back. The weights after the first E-step are the prior of the later ones.
+    Each E-step weights the candidates of the data set of DATASETS.TRAIN, all of them again: what a round dropped may
+    come back. The weights after the first E-step are the prior of the later ones.
 
     Args:
         cfg: of a relation model; DATASETS.DATA_DIR has the data set that tools/distant_label.py wrote.

@@ -13,7 +13,7 @@ from .labels import Labels
 
 @dataclass(frozen=True)
 class Expectation:
-    """Weights the candidates of a pair: q ~ exp(score / temperature) * weight ^ prior, over the pair's candidates alone.
+    """Weights the candidates of a pair: q ~ exp(score / temperature) * weight ^ prior, over these candidates alone.
 
     Attributes:
         temperature: of the scores; below 1 the likeliest candidate takes more, towards endless all take the same.

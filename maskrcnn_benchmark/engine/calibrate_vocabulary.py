@@ -1,4 +1,4 @@
-"""Brings predicates that training never showed onto the scale of those that it did (relclip/vocabulary.py)."""
+"""Brings predicates that training never showed onto the scale of those that it did (language/vocabulary.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskrcnn_benchmark.data import get_dataset_statistics, make_data_loader
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.vocabulary import (
+from maskrcnn_benchmark.modeling.language.vocabulary import (
     Calibration,
     fit_calibration,
     name_similarity,

@@ -9,9 +9,9 @@ from support import PARITY, open_vg, parity_config, vg_dataset
 
 from maskrcnn_benchmark.data.datasets import sparse_statistics, visual_genome
 from maskrcnn_benchmark.data.datasets.sparse_statistics import LateTable
+from maskrcnn_benchmark.modeling.language.phrase_index import dictionary
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_motifs import FrequencyBias
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.phrase_prior import PhrasePrior
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import dictionary
 from maskrcnn_benchmark.utils.errors import InputError
 
 

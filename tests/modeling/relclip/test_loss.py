@@ -7,13 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary, phrase_components
 from maskrcnn_benchmark.modeling.language.synonyms import synonymous
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import NegativeRule, RelationalContrastiveLoss
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import (
-    component_index,
-    dictionary,
-    phrase_components,
-)
 
 OBJ, REL, DIM = 5, 6, 8  # classes with background, width
 SCALE = 3.0

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
+from maskrcnn_benchmark.modeling.language.vocabulary import Calibration
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
@@ -15,7 +16,6 @@ from .debiasing import make_predicate_loss, make_test_adjustment
 from .inference import make_roi_relation_post_processor
 from .loss import make_roi_relation_loss_evaluator
 from .pair_search import first_triplets, score_pairs
-from .relclip.vocabulary import Calibration
 from .roi_relation_feature_extractors import make_roi_relation_feature_extractor
 from .roi_relation_predictors import make_roi_relation_predictor
 from .sampling import make_roi_relation_samp_processor
@@ -124,9 +124,9 @@ class ROIRelationHead(nn.Module):
 
     def logits(self, proposals, rel_pair_idxs, roi_features, union_features, logger=None):
         """Outside of training, logits of objects [n_i, C] and of the pairs given, [m_i, R], a sequence each."""
-        objects, relations = self.predictor(
-            proposals, rel_pair_idxs, None, None, roi_features, union_features, logger
-        )[:2]
+        objects, relations = self.predictor(proposals, rel_pair_idxs, None, None, roi_features, union_features, logger)[
+            :2
+        ]
         if self.test_adjustment is not None:
             relations = [self.test_adjustment(logits) for logits in relations]
         return objects, relations

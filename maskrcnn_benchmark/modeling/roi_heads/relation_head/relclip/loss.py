@@ -11,7 +11,9 @@ from typing import Dict, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
-from .negatives import component_index, negative_mask
+from maskrcnn_benchmark.modeling.language.phrase_index import component_index
+
+from .negatives import negative_mask
 
 
 class NegativeRule(NamedTuple):

@@ -19,16 +19,16 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
+from maskrcnn_benchmark.modeling.language.phrase_index import dictionary, phrase_components
 from maskrcnn_benchmark.modeling.language.similarity import alignment
+from maskrcnn_benchmark.modeling.language.vocabulary import Calibration, ChosenPredicates, name_similarity
 from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 
 from .base import PairReader, base_class, true_labels
 from .defaults import KEY, check_node
 from .embedding import PairEmbedding, Pairs
 from .loss import RelationalContrastiveLoss
-from .negatives import dictionary, phrase_components
 from .targets import TextTargets, make_targets
-from .vocabulary import Calibration, ChosenPredicates, name_similarity
 
 MAX_LOGIT_SCALE = math.log(100)  # as in CLIP
 NEVER = -1e4  # a logit that takes no part in a softmax, in half precision too

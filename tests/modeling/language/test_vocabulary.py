@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskrcnn_benchmark.modeling.language.errors import LanguageError
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.vocabulary import (
+from maskrcnn_benchmark.modeling.language.vocabulary import (
     Calibration,
     ChosenPredicates,
     fit_calibration,
