@@ -58,7 +58,7 @@ DATA = ROOT / "tests" / "data" / "parity" / "vg"
 TOLERANCE = 1e-3
 SMALL_SIZE = (192, 128)
 TIMED = ("Motifs", "VCTree", "Transformer", "IMP", "RelCLIP, Motifs")
-RELCLIP = HEAD + "RELCLIP."
+RELCLIP, PROPOSALS = HEAD + "RELCLIP.", HEAD + "RELATION_PROPOSAL_MODEL."
 # registered names that need options of their own, and variants beside the defaults
 VARIANTS = {
     "CausalAnalysisPredictor": {
@@ -66,6 +66,16 @@ VARIANTS = {
         ", TDE": [CAUSAL + "EFFECT_ANALYSIS", True, CAUSAL + "EFFECT_TYPE", "TDE"],
         ", vctree": [CAUSAL + "CONTEXT_LAYER", "vctree"],
         ", vtranse": [CAUSAL + "CONTEXT_LAYER", "vtranse"],
+    },
+    "BGNNPredictor": {
+        "": [
+            *(PROPOSALS + "SET_ON", True, PROPOSALS + "METHOD", "RelAwareRelFeature"),
+            *(PROPOSALS + "REL_AWARE_PREDICTOR_TYPE", "hybrid", PROPOSALS + "PRE_CLSER_LOSS", "focal_fgbg_norm"),
+            *(HEAD + "BGNN_MODULE.RELATION_CONFIDENCE_AWARE", True, HEAD + "BGNN_MODULE.MP_ON_VALID_PAIRS", True),
+            *(HEAD + "BGNN_MODULE.RELNESS_MP_WEIGHTING", True, HEAD + "BGNN_MODULE.SHARE_PARAMETERS_EACH_ITER", False),
+            *(HEAD + "BGNN_MODULE.ITERATE_MP_PAIR_REFINE", 3, HEAD + "EDGE_FEATURES_REPRESENTATION", "fusion"),
+            *(HEAD + "BGNN_MODULE.RELNESS_MP_WEIGHTING_SCORE_RECALIBRATION_METHOD", "learnable_scaling"),
+        ]
     },
     "RelCLIPPredictor": {f", {c}": [RELCLIP + "CONTEXT", c] for c in ("motifs", "vctree", "transformer", "vtranse")},
 }
@@ -154,6 +164,8 @@ class Check:
             for module in head.modules():
                 if isinstance(module, torch.nn.Dropout):  # draws other values on each device
                     module.p = 0.0
+                if isinstance(module, torch.nn.MultiheadAttention):
+                    module.dropout = 0.0
             head.to(device)
             maps, proposals, targets = self.batch(config, 2, 6, SMALL_SIZE, device)
             with torch.no_grad():

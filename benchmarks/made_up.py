@@ -133,6 +133,9 @@ def detections(targets: list[BoxList], seed: int = 2) -> list[BoxList]:
         one.add_field("predict_logits", logits)
         shifts = 5 * torch.randn(objects, OBJECTS + 1, 4, generator=g)
         one.add_field("boxes_per_cls", target.bbox[:, None] + shifts)
+        scores, labels = logits.softmax(dim=1)[:, 1:].max(dim=1)
+        one.add_field("pred_labels", labels + 1)
+        one.add_field("pred_scores", scores)
         found.append(one)
     return found
 

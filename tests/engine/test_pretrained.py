@@ -11,6 +11,7 @@ from PIL import Image
 from small_run import write_config
 from support import HEAD, fill
 
+from maskrcnn_benchmark.api import SceneGraphModel
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.engine.pretrained import (
     Names,
@@ -20,7 +21,6 @@ from maskrcnn_benchmark.engine.pretrained import (
     names_of,
     save_pretrained,
 )
-from maskrcnn_benchmark.engine.scene_predictor import load_predictor
 from maskrcnn_benchmark.engine.shared_phrases import needs_phrases
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
@@ -123,11 +123,12 @@ def test_what_is_no_shared_model_is_named(shared, tmp_path):
 
 def test_a_shared_model_predicts_images(shared, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    predictor = load_predictor(None, shared, opts=["MODEL.DEVICE", "cpu"])
-    ((_, graph),) = predictor.graphs([tmp_path / "a.png"], progress=False)
-    assert graph["objects"] and graph["relations"]
-    with pytest.raises(InputError, match="needs the configuration"):
-        load_predictor(None, tmp_path / "model.pth")
+    model = SceneGraphModel.from_pretrained(shared, device="cpu")
+    graph = model(tmp_path / "a.png")
+    assert graph.objects and graph.relations and model.classes == NAMES.classes[1:]
+    for missing in ("model.pth", "no/such/folder"):
+        with pytest.raises(InputError, match="does not exist"):
+            SceneGraphModel.from_pretrained(tmp_path / missing)
 
 
 def test_a_model_of_the_hub_is_that_of_its_folder(original, shared, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.errors import InputError
 
 from .utils_motifs import embed_labels, encode_box_info, object_word_vectors
 from .utils_pairwise import PairwiseFeatureExtractor, PairwisePredictor, image_means
@@ -114,6 +115,11 @@ class BGNNContext(nn.Module):
         super().__init__()
         head = config.MODEL.ROI_RELATION_HEAD
         node = head.BGNN_MODULE
+        if node.ITERATE_MP_PAIR_REFINE < 1:
+            raise InputError(
+                f"MODEL.ROI_RELATION_HEAD.BGNN_MODULE.ITERATE_MP_PAIR_REFINE is {node.ITERATE_MP_PAIR_REFINE}; "
+                "BGNN needs at least one round of messages (3 as published)."
+            )
         dim, pooling_dim = node.GRAPH_HIDDEN_DIM, head.CONTEXT_POOLING_DIM
         self.num_iter, self.updates_objects = node.GRAPH_ITERATION_NUM, updates_objects
         self.num_ranked = node.MP_VALID_PAIRS_NUM
