@@ -5,6 +5,7 @@ import torch
 from newer_predictors import CLASSES, NUMBERS, newer_config, settle
 from support import CHANNELS, HEAD, boxlist, fill, make_batch
 
+from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import model_penet
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_pairwise import gt_rel_proposal_matching
@@ -125,3 +126,30 @@ def test_published_checkpoints_load_with_their_two_further_tensors(head):
     assert report.complete and report.unused == sorted(extra)
     for key, value in model.state_dict().items():
         torch.testing.assert_close(value, weights[f"module.{key}"])
+
+
+@pytest.mark.parametrize("use_alignment", [True, False])
+def test_relclip_stands_on_them(name, task, parity_statistics, tmp_path, use_alignment):
+    """It trains and predicts; without alignment its logits are theirs, to the last bit, under their names."""
+    names = parity_statistics["obj_classes"][1:], parity_statistics["rel_classes"][1:]
+    PhraseBank.random(*names, ("sp", "po"), seed=0, width=8).save(str(tmp_path / "bank.npz"))
+    options = [HEAD + "PREDICTOR", "RelCLIPPredictor", HEAD + "RELCLIP.CONTEXT", CLASSES[name]]
+    options += [HEAD + "RELCLIP.PROJECTION_DIM", 8, "MODEL.LANGUAGE.BANK_FILE", str(tmp_path / "bank.npz")]
+    theirs = settle(fill(build_roi_relation_head(newer_config(name, task), CHANNELS)))
+    ours = build_roi_relation_head(
+        newer_config(name, task, *options, HEAD + "RELCLIP.USE_ALIGNMENT", use_alignment), CHANNELS
+    )
+    report = ours.load_state_dict(theirs.state_dict(), strict=False)
+    assert not report.unexpected_keys and all(key.startswith("predictor.relclip.") for key in report.missing_keys)
+    assert ours.predictor.reader.layers["classifier"] == type(theirs.predictor).predicate_classifier
+    features, proposals, targets = batch_for(task, (4, 3))
+    _, _, losses = ours.train()(features, proposals, targets)
+    assert {"loss_rcl_sp", "loss_rcl_po"} <= set(losses)
+    sum(losses.values()).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in ours.predictor.relclip.embedding.parameters())
+    if not use_alignment:
+        ours.load_state_dict(theirs.state_dict(), strict=False)  # averages moved in training
+        with torch.no_grad():
+            found, expected = (m.eval()(*batch_for(task, (4, 3))[:2])[1] for m in (ours, theirs))
+        for a, b in zip(found, expected, strict=True):
+            assert all(torch.equal(a.get_field(key), b.get_field(key)) for key in RESULTS)

@@ -112,6 +112,7 @@ class PrototypeEmbeddingNetwork(nn.Module):
 
     pairs_interact = False
     predicate_classifier = "project_head"  # its input represents pairs
+    object_first = True  # of the halves of post_emb
 
     def __init__(self, config, in_channels):
         super().__init__()

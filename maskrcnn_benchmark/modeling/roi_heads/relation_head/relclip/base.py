@@ -58,9 +58,10 @@ def base_class(config: Any) -> Tuple[type, Any]:
 class PairReader:
     """Reads the representations of objects and pairs off the layers of a predictor.
 
-    Of a pair, what the classifier of its predicates sees (CLASSIFIERS, or what the predictor's attribute
-    `predicate_classifier` names, else its last linear layer with R outputs; the union box's features where there is
-    none); of an object, the halves of `post_emb`, as a subject and as an object (else its box's features).
+    Of a pair, what the classifier of its predicates sees (the module that the predictor's attribute
+    `predicate_classifier` names, or one of CLASSIFIERS, or its last linear layer with R outputs; the union box's
+    features where there is none); of an object, the halves of `post_emb`, as a subject and as an object, or the other
+    way round with the attribute `object_first` (else its box's features).
 
     Attributes:
         visual_dim, end_dim: widths of both.
@@ -71,16 +72,18 @@ class PairReader:
         modules = dict(predictor.named_modules())
         linear = {name: module for name, module in modules.items() if isinstance(module, nn.Linear)}
         fitting = [name for name, module in linear.items() if module.out_features == head.NUM_CLASSES]
-        wanted = (getattr(predictor, "predicate_classifier", ""), *CLASSIFIERS, *reversed(fitting))
         self.layers: Dict[str, str] = {}
         self.visual_dim, self.end_dim = config.MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM, in_channels
-        name = next((name for name in wanted if name in fitting), None)
+        known = next((name for name in (*CLASSIFIERS, *reversed(fitting)) if name in fitting), None)
+        name = getattr(predictor, "predicate_classifier", None) or known
         if name is not None:
-            self.layers["classifier"], self.visual_dim = name, linear[name].in_features
+            first = next(module for module in modules[name].modules() if isinstance(module, nn.Linear))
+            self.layers["classifier"], self.visual_dim = name, first.in_features
         if "post_emb" in linear:
             self.layers["post_emb"], self.end_dim = "post_emb", linear["post_emb"].out_features // 2
         if "context_layer" in modules:
             self.layers["context"] = "context_layer"
+        self.object_first = getattr(predictor, "object_first", False)
         self.rectified = any(cls.__name__ in RECTIFIED for cls in type(predictor).__mro__)
         self.use_gt_label = head.USE_GT_OBJECT_LABEL
 
@@ -117,6 +120,8 @@ class PairReader:
         if "post_emb" in heard:
             edges = heard["post_emb"][1]
             subject_rep, object_rep = (F.relu(edges) if self.rectified else edges).chunk(2, dim=1)
+            if self.object_first:
+                subject_rep, object_rep = object_rep, subject_rep
         visual = union_features if "classifier" not in heard else heard["classifier"][0][0]
         ends = pair_rows(proposals, rel_pair_idxs)
         if visual is None or visual.shape != (len(ends), self.visual_dim):

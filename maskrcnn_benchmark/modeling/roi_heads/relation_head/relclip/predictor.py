@@ -194,7 +194,7 @@ def relclip_on(base: type) -> type:
         def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
             """As the base's, with its losses and loss_rcl_<level>."""
             with self.reader.listen(self) as heard:
-                objects, base, losses = super().forward(
+                objects, base, losses, *_ = super().forward(
                     proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
                 )
             pairs = self.reader.read(heard, proposals, rel_pair_idxs, roi_features, union_features, objects)
