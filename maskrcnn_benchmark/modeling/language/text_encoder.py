@@ -9,7 +9,6 @@ import hashlib
 import importlib
 import inspect
 import os
-import zipfile
 from importlib import metadata
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from .defaults import KEY
 from .errors import LanguageError
+from .torchscript import is_torchscript, read_torchscript
 
 HEAD_WIDTH = 64  # of every model in the format of OpenAI's package, which does not store the number of heads
 NODES_AT_ONCE = 2048  # prefixes whose keys and values are gathered together
@@ -272,7 +272,7 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
         LanguageError: where it is neither.
     """
     if is_torchscript(path):
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        return read_torchscript(path)
     if "weights_only" not in inspect.signature(torch.load).parameters:
         raise LanguageError(
             f"{path}: this version of PyTorch ({torch.__version__}) cannot read a state dict without running what is "
@@ -287,14 +287,6 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise LanguageError(f"{path}: expected a state dict (names -> tensors), found something else.")
     return state
-
-
-def is_torchscript(path: str) -> bool:
-    """Whether a file is a TorchScript archive: a zip file with code in it."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def download_clip_weights(clip: Any, name: str) -> Dict[str, Tensor]:
