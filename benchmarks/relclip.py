@@ -44,7 +44,7 @@ OBJECTS, PREDICATES, WIDTH = 150, 50, 512
 LIMITS = {
     "training step, of a Motifs step": 1.15,
     "inference, of Motifs": 1.10,
-    "memory of the text branch, MB": 200,
+    "memory of the text branch, MB": 60,
     "phrase bank, s": 240,
 }
 
