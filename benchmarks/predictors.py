@@ -18,8 +18,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import made_up
 import numpy as np
 import torch
+from made_up import CHANNELS, EMBEDDING, HEAD, OBJECTS, PREDICATES, TASKS
 from plain_predictors import as_original
 from torch import Tensor
 
@@ -35,18 +37,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "configs")
 CONFIG = "e2e_relation_X_101_32_8_FPN_1x.yaml"
-HEAD = "MODEL.ROI_RELATION_HEAD."
-VCTREE = [HEAD + "CONTEXT_HIDDEN_DIM", 1024]
 PREDICTORS = {
-    "Motifs": ("MotifPredictor", []),
-    "VCTree": ("VCTreePredictor", VCTREE),
-    "Transformer": ("TransformerPredictor", []),
-    "IMP": ("IMPPredictor", []),
-    "Causal, Motifs": ("CausalAnalysisPredictor", []),
-    "Causal, Motifs, TDE": ("CausalAnalysisPredictor", [HEAD + "CAUSAL.EFFECT_TYPE", "TDE"]),
-    "Causal, VCTree": ("CausalAnalysisPredictor", [HEAD + "CAUSAL.CONTEXT_LAYER", "vctree", *VCTREE]),
-    "Causal, VTransE": ("CausalAnalysisPredictor", [HEAD + "CAUSAL.CONTEXT_LAYER", "vtranse"]),
-    "RelCLIP, Motifs": ("RelCLIPPredictor", []),
+    **made_up.PREDICTORS,
     "PE-Net": ("PrototypeEmbeddingNetwork", []),
     "SQUAT": ("SquatPredictor", []),
     "BGNN": ("BGNNPredictor", []),
@@ -55,8 +47,6 @@ PREDICTORS = {
 FILES = {
     name: f"baselines/base/{name.lower().replace('-', '')}.yaml" for name in ("PE-Net", "SQUAT", "BGNN", "GPS-Net")
 }
-TASKS = {"predcls": (True, True), "sgcls": (True, False), "sgdet": (False, False)}
-OBJECTS, PREDICATES, CHANNELS, EMBEDDING = 150, 50, 256, 512
 SIZE = (1000, 600)
 
 
