@@ -27,19 +27,26 @@ def component_index(components: Tensor, num_objects: int, num_predicates: int) -
     return index
 
 
+def phrase_counts(level: str, counts: Tensor) -> Tensor:
+    """How often each phrase of a level occurs: [O, R], for spo [O, O, R].
+
+    Args:
+        counts: how often a (subject, object, predicate) occurs, [O, O, R], such as SGB's statistic `fg_matrix`.
+    """
+    gone = [axis for axis in range(3) if axis not in AXES[level]]
+    return counts.sum(dim=gone[0]) if gone else counts
+
+
 def dictionary(level: str, counts: Tensor) -> Tensor:
     """Phrases of a level that occur.
 
     Args:
-        counts: how often a (subject, object, predicate) occurs, [O, O, R], such as SGB's statistic `fg_matrix`.
+        counts: see `phrase_counts`.
 
     Returns:
         int64 [M, k] components, none of them background.
     """
-    gone = [axis for axis in range(3) if axis not in AXES[level]]
-    occurs = torch.as_tensor(counts) > 0
-    if gone:
-        occurs = occurs.any(dim=gone[0])
+    occurs = phrase_counts(level, torch.as_tensor(counts)) > 0
     for axis in range(occurs.dim()):
         occurs.select(axis, 0).fill_(False)
     return occurs.nonzero()

@@ -15,6 +15,7 @@ OBJ, REL, DIM = 5, 6, 8  # classes with background, width
 SCALE = 3.0
 TAU = torch.tensor(SCALE, dtype=torch.float64)
 ALL = torch.ones(OBJ, OBJ, REL)
+COUNTS = torch.randint(0, 5, (OBJ, OBJ, REL), generator=torch.Generator().manual_seed(4))
 
 
 def make_table(level, seed=0):
@@ -48,11 +49,20 @@ def phrase(table, components):
 
 def brute_force(level, table, v, positives, kind, phrases, phrase_threshold=None, predicate_synonyms=None):
     """The definition of RCL, phrase by phrase."""
+
+    def frequency(components):
+        if kind != "weighted":
+            return 1
+        triplets = itertools.product(range(OBJ), range(OBJ), range(REL))
+        same = (t for t in triplets if phrase_components(level, torch.tensor([t]))[0].tolist() == list(components))
+        return max(sum(int(COUNTS[t]) for t in same), 1)
+
     losses = []
     for x, positive in zip(v, positives.tolist(), strict=True):
         own = phrase(table, positive)
         candidates = {tuple(p) for p in (positives if kind == "batch" else phrases).tolist()}
-        total = math.exp(SCALE * float(x @ own))
+        own_term = frequency(positive) * math.exp(SCALE * float(x @ own))
+        total = own_term
         for other in candidates:
             different = sum(a != b for a, b in zip(positive, other, strict=True))
             if different == 0 or (kind == "related" and different != 1):
@@ -62,8 +72,8 @@ def brute_force(level, table, v, positives, kind, phrases, phrase_threshold=None
                 continue
             if predicate_synonyms is not None and predicate_synonyms[positive[-1], other[-1]]:
                 continue
-            total += math.exp(SCALE * float(x @ embedding))
-        losses.append(math.log(total) - SCALE * float(x @ own))
+            total += frequency(other) * math.exp(SCALE * float(x @ embedding))
+        losses.append(math.log(total) - math.log(own_term))
     return losses
 
 
@@ -80,13 +90,13 @@ def dictionaries(level):
 SYNONYMS = synonymous(torch.eye(REL) + torch.diag(torch.full((REL - 1,), 0.95), 1) * (torch.arange(REL) == 3), 0.9)
 
 
-@pytest.mark.parametrize("kind", ("related", "all", "batch"))
+@pytest.mark.parametrize("kind", ("related", "all", "batch", "weighted"))
 @pytest.mark.parametrize("words", ("full", "train"))
 @pytest.mark.parametrize("threshold, predicates", [(None, None), (0.9, None), (None, SYNONYMS), (0.7, SYNONYMS)])
 def test_loss_equals_a_loop_over_phrases(level, kind, words, threshold, predicates):
     table, (v, positives) = make_table(level), make_batch(level)
     phrases = dictionaries(level)[words]
-    rcl = RelationalContrastiveLoss(phrases, OBJ, NegativeRule(kind, threshold, predicates))
+    rcl = RelationalContrastiveLoss(level, phrases, COUNTS, NegativeRule(kind, threshold, predicates))
     expected = brute_force(level, table, v, positives, kind, phrases, threshold, predicates)
     found = rcl(v, TAU, table, positives)
     torch.testing.assert_close(found["per_pair"], torch.tensor(expected, dtype=torch.float64))
@@ -96,7 +106,7 @@ def test_loss_equals_a_loop_over_phrases(level, kind, words, threshold, predicat
 def test_its_parts_are_the_logits_of_the_phrases():
     table, (v, positives) = make_table("sp"), make_batch("sp")
     phrases = dictionaries("sp")["train"]
-    parts = RelationalContrastiveLoss(phrases, OBJ, NegativeRule("all"))(v, TAU, table, positives)
+    parts = RelationalContrastiveLoss("sp", phrases, COUNTS, NegativeRule("all"))(v, TAU, table, positives)
     for i, positive in enumerate(positives.tolist()):
         assert float(parts["positive"][i]) == pytest.approx(SCALE * float(v[i] @ phrase(table, positive)))
         for j, other in enumerate(phrases.tolist()):
@@ -111,7 +121,7 @@ def test_a_step_can_be_replaced():
             return (negatives.amax(dim=1) - positive).clamp(min=0)
 
     table, (v, positives) = make_table("sp"), make_batch("sp")
-    parts = Triplet(dictionaries("sp")["full"], OBJ, NegativeRule("all"))(v, TAU, table, positives)
+    parts = Triplet("sp", dictionaries("sp")["full"], COUNTS, NegativeRule("all"))(v, TAU, table, positives)
     torch.testing.assert_close(parts["loss"], (parts["negatives"].amax(dim=1) - parts["positive"]).clamp(min=0).mean())
 
 
@@ -122,7 +132,7 @@ def test_the_cases_above_differ():
         (kind, words, threshold, synonyms is None): tuple(
             brute_force("sp", table, v, positives, kind, dictionaries("sp")[words], threshold, synonyms)
         )
-        for kind in ("related", "all", "batch")
+        for kind in ("related", "all", "batch", "weighted")
         for words in ("full", "train")
         for threshold, synonyms in ((None, None), (0.9, None), (None, SYNONYMS), (0.7, SYNONYMS))
         if (kind, words) != ("batch", "train")
@@ -130,10 +140,10 @@ def test_the_cases_above_differ():
     assert len(set(found.values())) == len(found)
 
 
-@pytest.mark.parametrize("kind", ("related", "all", "batch"))
+@pytest.mark.parametrize("kind", ("related", "all", "batch", "weighted"))
 def test_gradient(level, kind):
     v, positives = make_batch(level)
-    rcl = RelationalContrastiveLoss(dictionary(level, ALL), OBJ, NegativeRule(kind, 0.9, SYNONYMS))
+    rcl = RelationalContrastiveLoss(level, dictionary(level, ALL), COUNTS, NegativeRule(kind, 0.9, SYNONYMS))
     table, tau = make_table(level), TAU.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda v, tau: rcl(v, tau, table, positives)["loss"], (v.requires_grad_(), tau))
     learnt = table.requires_grad_()
@@ -143,7 +153,7 @@ def test_gradient(level, kind):
 
 @pytest.mark.parametrize("kind", ("related", "batch"))
 def test_no_pair_gives_exactly_zero_and_a_graph(level, kind):
-    rcl = RelationalContrastiveLoss(dictionary(level, ALL), OBJ, NegativeRule(kind, 0.9, SYNONYMS))
+    rcl = RelationalContrastiveLoss(level, dictionary(level, ALL), COUNTS, NegativeRule(kind, 0.9, SYNONYMS))
     v, positives = make_batch(level)
     leaf, tau = v.requires_grad_(), TAU.clone().requires_grad_()
     loss = rcl(leaf[:0], tau, make_table(level), positives[:0])["loss"]
@@ -153,7 +163,7 @@ def test_no_pair_gives_exactly_zero_and_a_graph(level, kind):
 
 
 def test_a_positive_without_negatives_has_no_loss_and_no_gradient():
-    rcl = RelationalContrastiveLoss(torch.zeros(0, 2, dtype=torch.int64), OBJ, NegativeRule())
+    rcl = RelationalContrastiveLoss("sp", torch.zeros(0, 2, dtype=torch.int64), COUNTS, NegativeRule())
     v, positives = make_batch("sp")
     v.requires_grad_()
     loss = rcl(v, TAU, make_table("sp"), positives)["loss"]
@@ -163,7 +173,7 @@ def test_a_positive_without_negatives_has_no_loss_and_no_gradient():
 
 def test_the_largest_scale_does_not_overflow():
     table, (v, positives) = make_table("sp").float(), make_batch("sp")
-    rcl = RelationalContrastiveLoss(dictionary("sp", ALL), OBJ, NegativeRule("all"))
+    rcl = RelationalContrastiveLoss("sp", dictionary("sp", ALL), COUNTS, NegativeRule("all"))
     leaf = v.float().requires_grad_()
     loss = rcl(leaf, torch.tensor(100.0), table, positives)["loss"]
     assert torch.isfinite(loss) and torch.isfinite(torch.autograd.grad(loss, leaf)[0]).all()
@@ -171,7 +181,7 @@ def test_the_largest_scale_does_not_overflow():
 
 def test_under_autocast_it_is_in_single_precision():
     table, (v, positives) = make_table("sp").float(), make_batch("sp")
-    rcl = RelationalContrastiveLoss(dictionary("sp", ALL), OBJ, NegativeRule("all", 0.9))
+    rcl = RelationalContrastiveLoss("sp", dictionary("sp", ALL), COUNTS, NegativeRule("all", 0.9))
     expected = rcl(v.float(), torch.tensor(20.0), table, positives)["loss"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(rcl(v.float(), torch.tensor(20.0), table, positives)["loss"], expected)
@@ -184,7 +194,9 @@ def test_a_phrase_that_training_never_shows_can_be_a_positive():
     assert phrases.tolist() == [[1, 3], [1, 4]]
     table = make_table("sp")
     v, positives = make_batch("sp", n=1)[0], torch.tensor([[1, 5]])
-    loss = RelationalContrastiveLoss(phrases, OBJ, NegativeRule())(v, torch.tensor(1.0), table, positives)["loss"]
+    loss = RelationalContrastiveLoss("sp", phrases, COUNTS, NegativeRule())(v, torch.tensor(1.0), table, positives)[
+        "loss"
+    ]
     terms = [math.exp(float(v[0] @ table[1, p])) for p in (5, 3, 4)]
     assert loss.item() == pytest.approx(-math.log(terms[0] / sum(terms)))
 

@@ -12,7 +12,7 @@ KEY = "MODEL.ROI_RELATION_HEAD.RELCLIP"  # what error messages call the node
 CHOICES: Dict[str, Tuple[str, ...]] = {
     "TARGETS": ("text", "learnt"),
     "DICTIONARY": ("train", "full"),
-    "NEGATIVES": ("related", "all", "batch"),
+    "NEGATIVES": ("related", "all", "batch", "weighted"),
 }
 
 
@@ -45,7 +45,8 @@ def relclip_node() -> CfgNode:
 
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"
-    # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch).
+    # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch) |
+    # weighted (all, each phrase as often as training shows it).
     node.NEGATIVES = "related"
     # A phrase is a synonym of another where their cosine similarity reaches the threshold, a predicate of another where
     # their phrases do on average. Synonyms are no negatives. tools/list_synonyms.py prints what a threshold finds.

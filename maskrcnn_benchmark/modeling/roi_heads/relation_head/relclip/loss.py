@@ -11,15 +11,15 @@ from typing import Dict, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
-from maskrcnn_benchmark.modeling.language.phrase_index import component_index
+from maskrcnn_benchmark.modeling.language.phrase_index import component_index, phrase_counts
 
 from .negatives import negative_mask
 
 
 class NegativeRule(NamedTuple):
-    """Which phrases are negatives (`negatives.negative_mask`)."""
+    """Which phrases are negatives (`negatives.negative_mask`), and how much each counts."""
 
-    kind: str = "related"  # related | all | batch
+    kind: str = "related"  # related | all | batch | weighted
     threshold: Optional[float] = None  # cosine from which phrases are synonyms; None keeps them as negatives
     synonyms: Optional[Tensor] = None  # bool [R, R], which predicates are synonyms; None keeps them
 
@@ -27,20 +27,28 @@ class NegativeRule(NamedTuple):
 class RelationalContrastiveLoss(nn.Module):
     """-log( exp(tau v.t) / (exp(tau v.t) + sum over negatives of exp(tau v.t')) ), in steps that can be replaced.
 
+    With weighted negatives every phrase, the positive too, counts as often as training shows it: pi(t) exp(tau v.t).
+
     Args:
         dictionary: int64 [M, k], components of the phrases that negatives come from (unless they come from the batch).
-        num_objects: O with background; gives a phrase's row in the table.
+        counts: how often training shows a (subject, object, predicate), [O, O, R], of which the phrases' frequencies pi
+            follow; a phrase that it never shows counts as if it were shown once.
         rule: which of them are negatives of which positive.
+        level: sp, po or spo.
     """
 
     dictionary: Tensor
+    log_frequency: Optional[Tensor]
     synonyms: Optional[Tensor]
 
-    def __init__(self, dictionary: Tensor, num_objects: int, rule: NegativeRule) -> None:
+    def __init__(self, level: str, dictionary: Tensor, counts: Tensor, rule: NegativeRule) -> None:
         super().__init__()
-        self.num_objects = num_objects
+        self.num_objects = len(counts)
         self.rule = rule
         self.register_buffer("dictionary", dictionary, persistent=False)
+        weighted = rule.kind == "weighted"
+        shown = phrase_counts(level, counts).flatten().clamp(min=1) if weighted else None  # [G * R]
+        self.register_buffer("log_frequency", None if shown is None else shown.log().float(), persistent=False)
         self.register_buffer("synonyms", rule.synonyms, persistent=False)
 
     def forward(self, v: Tensor, tau: Tensor, table: Tensor, positives: Tensor) -> Dict[str, Tensor]:
@@ -53,13 +61,17 @@ class RelationalContrastiveLoss(nn.Module):
             positives: int64 [n, k], components of each pair's true phrase. It need not be in the dictionary.
 
         Returns:
-            positive [n] and negatives [n, M], the logits of both, minus infinity where a phrase is no negative;
+            positive [n] and negatives [n, M], the logits of both (with log pi where negatives are weighted), minus
+            infinity where a phrase is no negative;
             per_pair [n]; loss, a scalar: exactly zero, and connected to `v` and `tau`, where there is no pair.
         """
         phrases = positives.unique(dim=0) if self.rule.kind == "batch" else self.dictionary
         with torch.autocast(v.device.type, enabled=False):
             own, others = (self.embeddings(table, components).to(v.dtype) for components in (positives, phrases))
             positive, negatives = self.logits(v, tau, own, others)
+            if self.log_frequency is not None:
+                positive = positive + self.log_frequency[self.rows(table, positives)]
+                negatives = negatives + self.log_frequency[self.rows(table, phrases)]
             mask = self.mask(positives, phrases, own, others)
             negatives = negatives.masked_fill(~mask, float("-inf"))
             per_pair = self.per_pair(positive, negatives)
@@ -68,7 +80,11 @@ class RelationalContrastiveLoss(nn.Module):
 
     def embeddings(self, table: Tensor, components: Tensor) -> Tensor:
         """Phrases [n, d] with components [n, k]."""
-        return table.flatten(0, 1)[component_index(components, self.num_objects, table.shape[1])]
+        return table.flatten(0, 1)[self.rows(table, components)]
+
+    def rows(self, table: Tensor, components: Tensor) -> Tensor:
+        """Where phrases with components [n, k] stand among all of a table, int64 [n]."""
+        return component_index(components, self.num_objects, table.shape[1])
 
     def logits(self, v: Tensor, tau: Tensor, own: Tensor, others: Tensor):
         """tau v.t with the true phrase [n], and with every other [n, M].

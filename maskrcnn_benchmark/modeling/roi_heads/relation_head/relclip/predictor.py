@@ -73,7 +73,7 @@ class RelCLIP(nn.Module):
         self.rcl = nn.ModuleDict()
         for level in node.LEVELS:
             phrases = dictionary(level, counts if node.DICTIONARY == "train" else torch.ones_like(counts))
-            self.rcl[level] = RelationalContrastiveLoss(phrases, len(counts), negatives)
+            self.rcl[level] = RelationalContrastiveLoss(level, phrases, counts, negatives)
         unseen = counts.sum(dim=(0, 1)) == 0
         unseen[0] = False
         self.register_buffer("unseen", None if self.use_base else unseen, persistent=False)
