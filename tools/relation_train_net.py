@@ -6,9 +6,11 @@
 The same command again goes on where it was stopped. Several processes: torchrun --nproc_per_node=N tools/...
 """
 
+from maskrcnn_benchmark.engine.adapt_clip import adapt_clip
 from maskrcnn_benchmark.engine.evaluate import run_test
 from maskrcnn_benchmark.engine.launch import launched, tool_parser
 from maskrcnn_benchmark.engine.recipes import relation_recipe, train
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
 from maskrcnn_benchmark.utils import cli
 
 
@@ -18,6 +20,8 @@ def main() -> None:
     args = parser.parse_args()
     with launched(args, save=True) as (cfg, distributed, logger):
         model = train(cfg, relation_recipe(cfg), args.seed, distributed, logger)
+        if joins_adapter(cfg):
+            adapt_clip(cfg, args.seed, logger)
         if not args.skip_test:
             run_test(cfg, model, distributed, logger)
 

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from maskrcnn_benchmark.modeling.language.crops import CropRule
-from maskrcnn_benchmark.modeling.language.image_encoder import load_image_encoder
-from maskrcnn_benchmark.modeling.language.phrase_bank import embedding_cache, encoder_spec
+from maskrcnn_benchmark.modeling.language.phrase_bank import embedding_cache
 from maskrcnn_benchmark.modeling.language.phrases import spell, with_article
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import SecondOpinion
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .given_boxes import Given
@@ -46,9 +44,7 @@ class ObjectVocabulary:
 
         self.text = embed(self.names)  # [K, d]
         self.nearest = (self.text @ embed(trained.classes[1:]).t()).argmax(dim=1).cpu() + 1  # trained class of each
-        crops = cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION
-        encoder = load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), self.device)
-        self.eye = SecondOpinion(encoder, {}, cfg.INPUT, 0.0, 1, CropRule(crops.MARGIN, crops.FIT))
+        self.crops = make_crops(cfg)
 
     def predict(
         self,
@@ -104,8 +100,8 @@ class ObjectVocabulary:
                 scores.append(torch.zeros(0))
                 continue
             with torch.inference_mode():
-                seen = self.eye.embed(one.pixels, found.size, found.bbox)
-                probabilities = (self.eye.encoder.scale * seen @ self.text.t()).softmax(dim=1).cpu()
+                seen = self.crops.embed(one.pixels, found.size, found.bbox)
+                probabilities = (self.crops.encoder.scale * seen @ self.text.t()).softmax(dim=1).cpu()
             best, number = probabilities.max(dim=1)
             numbers.append(number + 1)
             scores.append(best)

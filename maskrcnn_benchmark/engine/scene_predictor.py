@@ -29,6 +29,11 @@ from .pretrained import Names, build_without_data, is_pretrained, load_pretraine
 # What is given beside the image: nothing, boxes, boxes and their classes.
 TASKS = {"sgdet": (False, False), "sgcls": (True, False), "predcls": (True, True)}
 
+# Features and crops of a user's pictures are not written to the disk.
+NOTHING_KEPT = (
+    "MODEL.BACKBONE.FEATURE_CACHE", "", "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.CROP_CACHE", "",
+)  # fmt: skip
+
 
 class Trained(NamedTuple):
     """A trained model and what its numbers mean.
@@ -97,7 +102,7 @@ def open_trained(
         InputError: nothing of the kind, no names, or a checkpoint that does not fit the configuration.
     """
     if config_file is None and is_pretrained(source):
-        cfg, model, names = load_pretrained(source, ["MODEL.BACKBONE.FEATURE_CACHE", "", *opts])
+        cfg, model, names = load_pretrained(source, [*NOTHING_KEPT, *opts])
         return Trained(model, cfg, *names)
     return load_trained(*locate(source, config_file), dict_file, opts)
 
@@ -123,7 +128,7 @@ def load_trained(
     Raises:
         InputError: no names, or a checkpoint that does not fit the configuration.
     """
-    cfg = load_config(str(config_file), [*opts, "MODEL.BACKBONE.FEATURE_CACHE", ""])
+    cfg = load_config(str(config_file), [*opts, *NOTHING_KEPT])
     names = _names(str(checkpoint), dict_file, cfg.MODEL.RELATION_ON)
     cfg, model = build_without_data(cfg, names)
     checkpointer = DetectronCheckpointer(cfg, model, logger=logging.getLogger("maskrcnn_benchmark"))

@@ -15,17 +15,20 @@ from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.modeling.language.defaults import KEY
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank, bank_from_config, is_bank_cached
 from maskrcnn_benchmark.modeling.language.phrases import LEVELS
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
 from maskrcnn_benchmark.utils.errors import InputError
 
 BANK = "phrases.npz"
 _IMAGE_KEY = "MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT"
+_ADAPTER_KEY = "MODEL.ROI_RELATION_HEAD.RELCLIP.USE_ALIGNMENT"
 
 
 def needs_phrases(cfg) -> bool:
     """Whether the model of a configuration is built with embedded phrases."""
     head = cfg.MODEL.ROI_RELATION_HEAD
     return cfg.MODEL.RELATION_ON and (
-        (head.PREDICTOR == "RelCLIPPredictor" and head.RELCLIP.TARGETS == "text")
+        (head.PREDICTOR == "RelCLIPPredictor" and head.RELCLIP.TARGETS == "text" and head.RELCLIP.VISION == "detector")
+        or joins_adapter(cfg)
         or (head.PREDICT_USE_BIAS and head.PHRASE_PRIOR.ON and head.PHRASE_PRIOR.WIDTH > 0)
         or head.SECOND_OPINION.WEIGHT > 0
     )
@@ -49,11 +52,13 @@ def write(cfg, names, folder: str | os.PathLike) -> None:
     Raises:
         InputError: the model also asks CLIP's image tower, which no folder holds.
     """
-    weight = cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT
-    if weight > 0:
+    asked = {_IMAGE_KEY: "0"} if cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT > 0 else {}
+    asked |= {_ADAPTER_KEY: "False"} if joins_adapter(cfg) else {}
+    if asked:
+        without = " ".join(f"{key} {value}" for key, value in asked.items())
         raise InputError(
-            f"{_IMAGE_KEY} is {weight}: the model asks CLIP's image tower, which a shared folder does not hold; export "
-            f"it without, with --opts {_IMAGE_KEY} 0, and test it so, too"
+            f"{' and '.join(asked)}: the model asks CLIP's image tower, which a shared folder does not hold; export it "
+            f"without, with --opts {without}, and test it so, too"
         )
     bank = bank_from_config(cfg.MODEL.LANGUAGE, *_wanted(cfg, names), torch.device(cfg.MODEL.DEVICE))
     arrays = {}

@@ -80,7 +80,7 @@ class FeatureCache:
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
         kept = "" if self.dtype is None else f" {self.dtype}"
         common = self._weights_digest() + f"{precision} {tuple(images.shape[1:])}{kept}".encode()
-        digests = (hashlib.blake2b(common + _content(image), digest_size=16).hexdigest() for image in images)
+        digests = (hashlib.blake2b(common + content(image), digest_size=16).hexdigest() for image in images)
         return [self.folder / name[:2] / f"{name}.pt" for name in digests]
 
     def _weights_digest(self) -> bytes:
@@ -90,10 +90,11 @@ class FeatureCache:
         if state != self._state:
             digest = hashlib.blake2b(repr(self.backbone).encode(), digest_size=16)
             for tensor in tensors.values():
-                digest.update(_content(tensor))
+                digest.update(content(tensor))
             self._state, self._weights = state, digest.digest()
         return self._weights
 
 
-def _content(tensor: Tensor) -> bytes:
+def content(tensor: Tensor) -> bytes:
+    """The bytes of a tensor."""
     return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -16,8 +16,9 @@ from maskrcnn_benchmark.modeling.language.crops import CropRule
 from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.image_encoder import IMAGE_MEAN, IMAGE_STD, ImageEncoder
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.inference import PostProcessor
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import ROIRelationHead
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import SecondOpinion, make_second_opinion
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_second_opinion
 from maskrcnn_benchmark.utils.errors import InputError
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def test_colours_are_the_pictures_own():
         mean, deviation = torch.tensor(node.PIXEL_MEAN), torch.tensor(std)
         pixels = ((rgb.flip(0) * 255 if bgr else rgb) - mean) / deviation
         image = pixels.view(3, 1, 1).expand(3, 20, 30)
-        look = SecondOpinion(encoder, {}, node, 1.0, 9, CropRule(0.1, "stretch"))
+        look = PairCrops(encoder, node, CropRule(0.1, "stretch"))
         found = look.embed(image, (30, 20), torch.ones(1, 4) * 9)
         expected = ((rgb - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD))[:, None].expand(3, SIZE * SIZE)
         torch.testing.assert_close(found[0], functional.normalize(expected.flatten(), dim=0))
@@ -79,9 +80,9 @@ def test_it_multiplies_the_models_distribution_with_clips(config, statistics):
     found = look(before, image, (90, 70), boxes, labels, pairs, torch.rand(4, generator=g))
     for n, (a, b) in enumerate(pairs.tolist()):
         union = torch.cat([boxes[[a, b], :2].amin(dim=0), boxes[[a, b], 2:].amax(dim=0)])
-        c = look.embed(image, (90, 70), union[None])[0]
-        cosine = (look.tables["sp"][labels[a]] @ c + look.tables["po"][labels[b]] @ c)[1:] / 2
-        clip = (0.7 * look.encoder.scale * cosine).softmax(dim=0)
+        c = look.crops.embed(image, (90, 70), union[None])[0]
+        cosine = (look.opinions[0].tables["sp"][labels[a]] @ c + look.opinions[0].tables["po"][labels[b]] @ c)[1:] / 2
+        clip = (0.7 * look.crops.encoder.scale * cosine).softmax(dim=0)
         joint = before[n, 1:].softmax(dim=0) * clip
         torch.testing.assert_close(found[n, 1:].softmax(dim=0), joint / joint.sum(), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found[n].softmax(dim=0)[0], before[n].softmax(dim=0)[0])
@@ -109,8 +110,8 @@ def test_predicates_of_other_names_are_weighted_by_their_own_phrases(config, sta
     with use_statistics(statistics()):
         look = make_second_opinion(config(host=ON, **options))
         ordinary = make_second_opinion(config(host=ON))
-    assert look.tables["sp"].shape[:2] == (8, 3)
-    torch.testing.assert_close(look.tables["po"][4, 1], ordinary.tables["po"][4, 5])
+    assert look.opinions[0].tables["sp"].shape[:2] == (8, 3)
+    torch.testing.assert_close(look.opinions[0].tables["po"][4, 1], ordinary.opinions[0].tables["po"][4, 5])
 
 
 def test_it_is_no_part_of_a_checkpoint(config, statistics):
@@ -123,9 +124,9 @@ def test_a_key_of_predictions_holds_the_tower_and_the_phrases(config, statistics
     look = opinion(config, statistics)
     inputs = PostProcessor(second_opinion=look).prediction_inputs()
     tensors = [value for value in inputs.values() if isinstance(value, torch.Tensor)]
-    wanted = [*look.encoder.tower.state_dict().values(), *look.tables.values()]
+    wanted = [*look.crops.encoder.tower.state_dict().values(), *look.opinions[0].tables.values()]
     assert len(wanted) > 3 and all(any(found is one or torch.equal(found, one) for found in tensors) for one in wanted)
-    assert inputs["scale"] == look.encoder.scale and PostProcessor().prediction_inputs() == {}
+    assert inputs["scale"] == look.crops.encoder.scale and PostProcessor().prediction_inputs() == {}
 
 
 def test_a_start_does_not_depend_on_what_was_loaded_before_it(config, statistics, tmp_path):

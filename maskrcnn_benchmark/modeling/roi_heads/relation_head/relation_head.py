@@ -105,8 +105,7 @@ class ROIRelationHead(nn.Module):
         relclip.set_predicates(names)
         opinion = self.post_processor.second_opinion
         if opinion is not None:
-            tables = phrase_tables(relclip.config, relclip.objects, list(names or relclip.predicates))
-            opinion.tables = {level: table.to(opinion.encoder.device) for level, table in tables.items()}
+            opinion.set_tables(phrase_tables(relclip.config, relclip.objects, list(names or relclip.predicates)))
 
     def _predict(self, features, proposals, logger, images):
         rel_pair_idxs = self.samp_processor.prepare_test_pairs(features[0].device, proposals)

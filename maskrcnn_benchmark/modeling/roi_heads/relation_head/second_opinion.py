@@ -1,65 +1,110 @@
-"""CLIP's image tower as a second opinion on the predicates of the likeliest pairs, in evaluation, for any predictor.
+"""CLIP's image side as a second opinion on the predicates of the likeliest pairs, in evaluation, for any predictor.
 
-The part of the image that shows a pair is embedded as c and compared with the phrases of the two levels (equation 8 of
-docs/method.md):
+The part of the image that shows a pair is embedded as c and compared with the phrases of the two levels, as it is
+(equation 8 of docs/method.md) or adapted to relations by RCL (equation 9):
 
     logit'[p] = logit[p] + WEIGHT * tau_CLIP (c . T_sp[s, p] + c . T_po[p, o]) / 2 + const        p = 1..R
 
 which multiplies the model's distribution over predicates with CLIP's to the power of the weight. The constant keeps the
 sum over predicates: CLIP chooses among them, and whether there is a relation at all is the model's alone.
 
-Shapes: n objects and m pairs of an image, R predicates with background, S pixels a side of what the tower takes.
+Shapes: n objects and m pairs of an image, O object classes and R predicates with background, d width of CLIP's
+embeddings.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
-from maskrcnn_benchmark.modeling.language.crops import CropRule, crop_boxes, union_boxes
-from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder, load_image_encoder
+from maskrcnn_benchmark.modeling.language.crops import CropRule, union_boxes
+from maskrcnn_benchmark.modeling.language.image_encoder import load_image_encoder
 from maskrcnn_benchmark.modeling.language.phrase_bank import encoder_spec, phrase_tables
 from maskrcnn_benchmark.modeling.language.similarity import alignment
 from maskrcnn_benchmark.utils.errors import InputError
 
+from .adapted_clip import AdaptedClip, joins_adapter
+from .pair_crops import PairCrops
+from .relclip.clip_adapter import pair_geometry
+
 KEY = "MODEL.ROI_RELATION_HEAD.SECOND_OPINION"
-AT_ONCE = 256  # pictures that the tower sees together
 
 
-class SecondOpinion:
-    """Weights predicates by what CLIP's image tower sees. No nn.Module, so that the tower is in no checkpoint.
+class Opinion(Protocol):
+    """What CLIP says of the predicates of pairs, from their crops."""
 
-    Args:
-        encoder: CLIP's image tower.
-        tables: phrases [O, R, d] of the levels sp and po.
-        config_input: the node INPUT, which says how pixels became the tensors that the detector gets.
-        weight: exponent of CLIP's distribution.
-        max_pairs: so many pairs of an image are looked at, those with the highest scores.
-        rule: how a pair's box becomes a picture.
-    """
+    def __call__(self, seen: Tensor, geometry: Tensor, labels: Tensor) -> Tensor:
+        """What is added to the logits, [m, R].
 
-    def __init__(
-        self,
-        encoder: ImageEncoder,
-        tables: dict[str, Tensor],
-        config_input,
-        weight: float,
-        max_pairs: int,
-        rule: CropRule,
-    ):
-        self.encoder, self.tables = encoder, {level: table.to(encoder.device) for level, table in tables.items()}
-        self.pixel_mean, self.pixel_std = tuple(config_input.PIXEL_MEAN), tuple(config_input.PIXEL_STD)
-        self.bgr = config_input.TO_BGR255
-        self.weight, self.max_pairs, self.rule = weight, max_pairs, rule
+        Args:
+            seen: unit vectors of the crops [m, d].
+            geometry: of the boxes [m, g].
+            labels: int64 [m, 2], classes of subject and object.
+        """
+
+    def set_tables(self, tables: dict[str, Tensor]) -> None:
+        """Give other phrases [O, R, d] of the levels sp and po."""
 
     def prediction_inputs(self) -> dict[str, object]:
         """What a prediction depends on besides the configuration; see `engine.prediction_cache`."""
-        encoder = self.encoder
-        phrases = {f"phrases {level}": table for level, table in self.tables.items()}
-        tower = {f"tower {name}": value for name, value in encoder.tower.state_dict().items()}
-        return phrases | tower | {"scale": encoder.scale, "colours": [encoder.mean, encoder.std]}
+
+
+class RawClip:
+    """CLIP as it is.
+
+    Args:
+        tables: phrases [O, R, d] of the levels sp and po.
+        weight: exponent of its distribution.
+        scale: the one that CLIP learnt.
+        device: of the tower.
+    """
+
+    def __init__(self, tables: dict[str, Tensor], weight: float, scale: float, device: torch.device):
+        self.weight, self.scale, self.device = weight, scale, device
+        self.set_tables(tables)
+
+    def set_tables(self, tables: dict[str, Tensor]) -> None:
+        self.tables = {level: table.to(self.device) for level, table in tables.items()}
+
+    def __call__(self, seen: Tensor, geometry: Tensor, labels: Tensor) -> Tensor:
+        cosine = alignment(dict.fromkeys(self.tables, seen), self.tables, labels, len(self.tables["sp"]))
+        return self.weight * self.scale * cosine
+
+    def prediction_inputs(self) -> dict[str, object]:
+        return {f"phrases {level}": table for level, table in self.tables.items()}
+
+
+class SecondOpinion:
+    """Weights predicates by what CLIP's image tower sees.
+
+    Args:
+        crops: embeds pairs.
+        opinions: what is made of the embeddings, added up.
+        max_pairs: so many pairs of an image are looked at, those with the highest scores.
+    """
+
+    def __init__(self, crops: PairCrops, opinions: Sequence[Opinion], max_pairs: int):
+        self.crops, self.opinions, self.max_pairs = crops, opinions, max_pairs
+
+    def set_tables(self, tables: dict[str, Tensor]) -> None:
+        """Compare with other phrases [O, R, d] of the levels sp and po."""
+        for opinion in self.opinions:
+            opinion.set_tables(tables)
+
+    def prediction_inputs(self) -> dict[str, object]:
+        """What a prediction depends on besides the configuration; see `engine.prediction_cache`."""
+        encoder = self.crops.encoder
+        found = {f"tower {name}": value for name, value in encoder.tower.state_dict().items()}
+        found |= {"scale": encoder.scale, "colours": [encoder.mean, encoder.std]}
+        for number, opinion in enumerate(self.opinions):
+            found |= {f"opinion {number} {name}": value for name, value in opinion.prediction_inputs().items()}
+        return found
 
     @torch.no_grad()
     def __call__(
@@ -86,43 +131,40 @@ class SecondOpinion:
         rows = scores.topk(min(len(scores), self.max_pairs)).indices
         ends = pairs[rows]
         # both orders of two objects have the same picture
-        crops, of_row = torch.unique(ends.sort(dim=1).values, dim=0, return_inverse=True)
-        seen = self.embed(image, size, union_boxes(boxes[crops[:, 0]], boxes[crops[:, 1]]))[of_row]
-        device = self.encoder.device
-        cosine = alignment(
-            dict.fromkeys(self.tables, seen), self.tables, labels[ends].to(device), len(self.tables["sp"])
-        )
+        shown, of_row = torch.unique(ends.sort(dim=1).values, dim=0, return_inverse=True)
+        device = self.crops.encoder.device
+        seen = self.crops.embed(image, size, union_boxes(boxes[shown[:, 0]], boxes[shown[:, 1]]))[of_row.to(device)]
+        geometry = pair_geometry(boxes[ends[:, 0]].float(), boxes[ends[:, 1]].float(), size).to(device)
         before = logits[rows, 1:].float()
-        after = before + self.weight * self.encoder.scale * cosine[:, 1:].to(before.device)
+        after = before
+        for opinion in self.opinions:
+            after = after + opinion(seen, geometry, labels[ends].to(device))[:, 1:].to(before.device)
         after = after + (before.logsumexp(dim=1) - after.logsumexp(dim=1))[:, None]
         foreground = torch.arange(1, logits.shape[1], device=logits.device)
         return logits.float().index_put((rows[:, None], foreground), after)
 
-    def embed(self, image: Tensor, size: tuple[int, int], boxes: Tensor) -> Tensor:
-        """Unit vectors, float32 [k, d] on the tower's device, of boxes [k, 4] of an image."""
-        pixels = self.as_clip_takes_it(image.to(self.encoder.device))[None]
-        parts = [
-            self.encoder.embed(
-                crop_boxes(pixels, [size], part.new_zeros(len(part)).long(), part, self.encoder.resolution, self.rule)
-            )
-            for part in boxes.to(pixels).split(AT_ONCE)
-        ]
-        return torch.cat(parts)
 
-    def as_clip_takes_it(self, image: Tensor) -> Tensor:
-        """RGB, with CLIP's mean and deviation instead of the detector's; [3, H, W]."""
+def make_crops(cfg, folder: str | None = None) -> PairCrops:
+    """The image tower that a configuration names, with its rule for crops.
 
-        def column(values) -> Tensor:
-            return torch.tensor(values, device=image.device).view(3, 1, 1)
+    Args:
+        folder: where embeddings are kept; None: SECOND_OPINION.CROP_CACHE.
 
-        pixels = image.float() * column(self.pixel_std) + column(self.pixel_mean)
-        if self.bgr:
-            pixels = pixels.flip(0) / 255
-        return (pixels - column(self.encoder.mean)) / column(self.encoder.std)
+    Raises:
+        LanguageError: a value that a key cannot have, or a CLIP that cannot be loaded.
+    """
+    node = cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION
+    rule = CropRule(node.MARGIN, node.FIT)
+    rule.check(f"{KEY}.MARGIN", f"{KEY}.FIT")
+    encoder = load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
+    return PairCrops(encoder, cfg.INPUT, rule, node.CROP_CACHE if folder is None else folder)
 
 
-def make_second_opinion(cfg) -> SecondOpinion | None:
-    """The second opinion that a configuration asks for; None where its weight is 0.
+def make_second_opinion(cfg, crops: PairCrops | None = None) -> SecondOpinion | None:
+    """The second opinion that a configuration asks for; None where it asks for none.
+
+    Args:
+        crops: of a tower that is loaded already.
 
     Raises:
         InputError: a value that a key cannot have. LanguageError: a CLIP that cannot be loaded.
@@ -133,17 +175,24 @@ def make_second_opinion(cfg) -> SecondOpinion | None:
             f"{KEY}.WEIGHT is {node.WEIGHT} and {KEY}.PAIRS {node.PAIRS}; the weight must be 0 or more and finite, "
             f"the pairs 1 or more"
         )
-    rule = CropRule(node.MARGIN, node.FIT)
-    rule.check(f"{KEY}.MARGIN", f"{KEY}.FIT")
-    if node.WEIGHT == 0:
+    CropRule(node.MARGIN, node.FIT).check(f"{KEY}.MARGIN", f"{KEY}.FIT")
+    adapted = joins_adapter(cfg)
+    if node.WEIGHT == 0 and not adapted:
         return None
-    if cfg.MODEL.LANGUAGE.BANK_FILE:
+    if node.WEIGHT > 0 and cfg.MODEL.LANGUAGE.BANK_FILE:
         raise InputError(
             f"{KEY}.WEIGHT asks a CLIP for both of its towers, and MODEL.LANGUAGE.BANK_FILE has phrases of an unknown "
             f"encoder; leave one of them out"
         )
     statistics = get_dataset_statistics(cfg)
-    predicates = list(scored_predicates(cfg)) or list(statistics["rel_classes"])[1:]
-    tables = phrase_tables(cfg, list(statistics["obj_classes"])[1:], predicates)
-    encoder = load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
-    return SecondOpinion(encoder, tables, cfg.INPUT, node.WEIGHT, node.PAIRS, rule)
+    objects, known = list(statistics["obj_classes"])[1:], list(statistics["rel_classes"])[1:]
+    predicates = list(scored_predicates(cfg)) or known
+    tables = phrase_tables(cfg, objects, predicates)
+    crops = crops or make_crops(cfg)
+    scale, device = crops.encoder.scale, crops.encoder.device
+    opinions: list[Opinion] = []
+    if node.WEIGHT > 0:
+        opinions.append(RawClip(tables, node.WEIGHT, scale, device))
+    if adapted:
+        opinions.append(AdaptedClip(cfg, tables, predicates, scale, device))
+    return SecondOpinion(crops, opinions, node.PAIRS)

@@ -10,6 +10,7 @@ from maskrcnn_benchmark.modeling.language.phrases import LEVELS
 
 KEY = "MODEL.ROI_RELATION_HEAD.RELCLIP"  # what error messages call the node
 CHOICES: Dict[str, Tuple[str, ...]] = {
+    "VISION": ("detector", "clip"),
     "TARGETS": ("text", "learnt"),
     "DICTIONARY": ("train", "full"),
     "NEGATIVES": ("related", "all", "batch", "weighted"),
@@ -23,6 +24,9 @@ def relclip_node() -> CfgNode:
     # The predictor that RelCLIP stands on: motifs | vctree | transformer | vtranse | none, or the name of any that is
     # registered. Without alignment its logits are that predictor's.
     node.CONTEXT = "motifs"
+    # What is aligned with phrases: detector (what the predictor sees of a pair; RCL beside its own loss) | clip (CLIP's
+    # image side, adapted by RCL alone when training ends, and joined in evaluation: the predictor stays as it is).
+    node.VISION = "detector"
     # Phrases that pairs are aligned with: sp (subject, predicate), po (predicate, object), spo (whole triplet).
     node.LEVELS = ("sp", "po")
     # What they are aligned with: text (embeddings of the phrases) | learnt (vectors of classes and predicates that are
@@ -54,6 +58,15 @@ def relclip_node() -> CfgNode:
     node.PHRASE_SYNONYM_THRESHOLD = 0.92
     node.PREDICATE_SYNONYM_THRESHOLD = 0.92
 
+    # With VISION clip: the adapter's file, "" for clip_adapter.pth in OUTPUT_DIR; and how it is trained, PROJECTION_DIM
+    # being the width of its hidden layer.
+    node.ADAPTER = ""
+    node.ADAPTER_STEPS = 2000
+    node.ADAPTER_BATCH = 512
+    node.ADAPTER_LR = 0.001
+    # In evaluation a phrase that training shows n times gets n / (n + SHRINKAGE) of what the adapter adds.
+    node.SHRINKAGE = 0.0
+
     # Predicates to score in evaluation instead of the data set's, by name; they need not occur in training.
     # Needs USE_BASE False.
     node.TEST_PREDICATES = ()
@@ -81,6 +94,15 @@ def check_node(node: Any) -> None:
         raise LanguageError(f"{KEY}.SCALE_INIT is {node.SCALE_INIT}; it can be more than 0, and 100 at most.")
     if not (node.USE_BASE or node.USE_ALIGNMENT):
         raise LanguageError(f"nothing scores predicates: {KEY}.USE_BASE and {KEY}.USE_ALIGNMENT are both False.")
+    if node.VISION == "clip":
+        if set(levels) != {"sp", "po"} or not (node.USE_BASE and node.USE_RCL):
+            raise LanguageError(
+                f"{KEY}.VISION clip needs the levels sp and po, {KEY}.USE_BASE and {KEY}.USE_RCL: the adapter is "
+                f"trained by RCL alone and joined to the logits of the base."
+            )
+        for key in ("ADAPTER_STEPS", "ADAPTER_BATCH", "ADAPTER_LR"):
+            if not 0 < node[key] < float("inf"):
+                raise LanguageError(f"{KEY}.{key} is {node[key]}; it must be more than 0.")
     if node.TEST_PREDICATES and (node.USE_BASE or not node.USE_ALIGNMENT or node.TARGETS != "text"):
         raise LanguageError(
             f"{KEY}.TEST_PREDICATES are scored by their phrases alone: set {KEY}.USE_BASE to False, "

@@ -206,7 +206,8 @@ def relclip_on(base: type) -> type:
 
 
 def RelCLIPPredictor(config: Any, in_channels: int) -> nn.Module:  # a class to its users, who know it by this name
-    """RelCLIP on the predictor that RELCLIP.CONTEXT names; without alignment and RCL, that predictor itself.
+    """RelCLIP on the predictor that RELCLIP.CONTEXT names; that predictor itself without alignment and RCL, and with
+    VISION clip, where the host adapts CLIP's image side after the training and joins it in evaluation.
 
     Args:
         config: see `RelCLIP`.
@@ -218,6 +219,10 @@ def RelCLIPPredictor(config: Any, in_channels: int) -> nn.Module:  # a class to 
     node = config.MODEL.ROI_RELATION_HEAD.RELCLIP
     check_node(node)
     base, config = base_class(config)
+    if node.VISION == "clip":
+        if "SECOND_OPINION" not in config.MODEL.ROI_RELATION_HEAD:
+            raise LanguageError(f"{KEY}.VISION clip needs a host that asks CLIP about crops, which SGB does not.")
+        return base(config, in_channels)
     return (relclip_on(base) if node.USE_ALIGNMENT or node.USE_RCL else base)(config, in_channels)
 
 

@@ -16,7 +16,7 @@ from maskrcnn_benchmark.modeling.language.synonyms import predicate_similarity, 
 from .controls.learnt import LearntTargets
 from .loss import NegativeRule
 
-CONTROL_WIDTH = 512  # d where no text encoder says what it is
+CONTROL_WIDTH = 512  # d where nothing says what it is
 
 
 class TextTargets(nn.Module):
@@ -33,16 +33,19 @@ class TextTargets(nn.Module):
         return {level: getattr(self, level) for level in self.levels}
 
 
-def make_targets(config: Any, objects: Sequence[str], predicates: Sequence[str]) -> Tuple[nn.Module, NegativeRule]:
+def make_targets(
+    config: Any, objects: Sequence[str], predicates: Sequence[str], width: int = CONTROL_WIDTH
+) -> Tuple[nn.Module, NegativeRule]:
     """The targets that a configuration asks for, and which phrases of theirs are negatives of which.
 
     Args:
         objects, predicates: names without background.
+        width: of learnt targets; text has that of its encoder.
     """
     node = config.MODEL.ROI_RELATION_HEAD.RELCLIP
     levels = tuple(node.LEVELS)
     if node.TARGETS == "learnt":
-        targets = LearntTargets(levels, len(objects) + 1, len(predicates) + 1, CONTROL_WIDTH)
+        targets = LearntTargets(levels, len(objects) + 1, len(predicates) + 1, width)
         return targets, NegativeRule(node.NEGATIVES)
     tables = phrase_tables(config, objects, predicates, tuple(dict.fromkeys(("sp", "po") + levels)))
     rule = NegativeRule(node.NEGATIVES)

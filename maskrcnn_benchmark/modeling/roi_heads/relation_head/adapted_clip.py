@@ -1,0 +1,148 @@
+"""CLIP's image side adapted by RCL, as it is kept in a file and joined in evaluation (RELCLIP.VISION clip).
+
+    logit'[p] = logit[p] + gamma * tau_CLIP (v_sp . T_sp[s, p] + v_po . T_po[p, o]) / 2 + const                (9)
+
+Shapes: m pairs, O object classes and R predicates with background, d width of CLIP's embeddings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maskrcnn_benchmark.modeling.language.phrase_index import phrase_counts
+from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.safe_pickle import load_torch
+
+from .relclip.clip_adapter import ClipAdapter
+from .relclip.controls.learnt import LearntTargets
+from .relclip.defaults import KEY
+
+FILE = "clip_adapter.pth"
+LEVELS = ("sp", "po")
+
+
+def joins_adapter(cfg) -> bool:
+    """Whether a configuration joins an adapter to its predictor in evaluation."""
+    head = cfg.MODEL.ROI_RELATION_HEAD
+    return head.PREDICTOR == "RelCLIPPredictor" and head.RELCLIP.VISION == "clip" and head.RELCLIP.USE_ALIGNMENT
+
+
+def adapter_file(cfg) -> Path:
+    """Where the adapter of a configuration is."""
+    return Path(cfg.MODEL.ROI_RELATION_HEAD.RELCLIP.ADAPTER or Path(cfg.OUTPUT_DIR) / FILE)
+
+
+def save_adapter(
+    path: Path,
+    adapter: ClipAdapter,
+    targets: nn.Module,
+    counts: Tensor,
+    objects: Sequence[str],
+    predicates: Sequence[str],
+    facts: dict,
+) -> None:
+    """Write what `load_adapter` reads.
+
+    Args:
+        targets: what pairs were aligned with; learnt ones are kept, text is not.
+        counts: of the training set [O, O, R].
+        objects, predicates: names without background.
+        facts: for the record.
+    """
+    first = next(iter(adapter.residual.values()))
+    content = {
+        "adapter": adapter.state_dict(),
+        "targets": targets.state_dict(),  # empty for text, whose tables are no part of it
+        "width": first[2].out_features,
+        "hidden": first[0].out_features,
+        "shown": {level: phrase_counts(level, counts).long() for level in LEVELS},
+        "objects": list(objects),
+        "predicates": list(predicates),
+        "facts": facts,
+    }
+    with atomic_write(path) as temporary:
+        torch.save(content, temporary)
+
+
+class AdaptedClip:
+    """What the adapted image side says of the predicates of pairs; see `second_opinion.Opinion`.
+
+    The file is read when the first pair is there, since a training that tests at its end writes it in between.
+
+    Args:
+        cfg: RELCLIP.ADAPTER, ALIGNMENT_WEIGHT (gamma), TARGETS and SHRINKAGE are read.
+        tables: phrases [O, R, d] of the levels sp and po.
+        predicates: names of those that are scored, without background.
+        scale: tau.
+        device: of the tower.
+    """
+
+    def __init__(self, cfg, tables: dict[str, Tensor], predicates: Sequence[str], scale: float, device: torch.device):
+        node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
+        self.path, self.weight, self.shrinkage = adapter_file(cfg), node.ALIGNMENT_WEIGHT, node.SHRINKAGE
+        if not 0 <= self.shrinkage < math.inf:
+            raise InputError(f"{KEY}.SHRINKAGE is {self.shrinkage}; it must be 0 or more and finite")
+        self.learnt = node.TARGETS == "learnt"
+        self.predicates, self.scale, self.device = list(predicates), scale, device
+        self.adapter: ClipAdapter | None = None
+        self.set_tables(tables)
+
+    def set_tables(self, tables: dict[str, Tensor]) -> None:
+        if not self.learnt:
+            self.tables = {level: table.to(self.device) for level, table in tables.items()}
+
+    def __call__(self, seen: Tensor, geometry: Tensor, labels: Tensor) -> Tensor:
+        adapter = self._load()
+        return self.weight * self.scale * adapter.similarity(seen, geometry, self.tables, labels, self.share)
+
+    def prediction_inputs(self) -> dict[str, object]:
+        tensors = {f"adapter {name}": value for name, value in self._load().state_dict().items()}
+        tensors |= {f"phrases {level}": table for level, table in self.tables.items()}
+        return tensors | {f"share {level}": share for level, share in self.share.items()}
+
+    def _load(self) -> ClipAdapter:
+        if self.adapter is None:
+            if not self.path.is_file():
+                raise InputError(
+                    f"{self.path} is not there, CLIP's image side as {KEY}.VISION clip adapts it at the end of a "
+                    f"training; make it with tools/adapt_clip.py, or name one as {KEY}.ADAPTER"
+                )
+            content = load_torch(str(self.path))
+            try:
+                adapter = ClipAdapter(content["width"], content["hidden"], LEVELS)
+                adapter.load_state_dict(content["adapter"])
+                shown, names, width = content["shown"], list(content["predicates"]), content["width"]
+                objects = len(content["objects"]) + 1
+                if self.learnt:
+                    targets = LearntTargets(LEVELS, objects, len(names) + 1, width)
+                    targets.load_state_dict(content["targets"])
+            except (KeyError, TypeError, RuntimeError) as error:
+                raise InputError(f"{self.path} is no adapter that tools/adapt_clip.py wrote ({error})") from error
+            if self.learnt:
+                if self.predicates != names:
+                    raise InputError(f"{self.path} has vectors that were learnt for other predicates than these")
+                self.tables = {level: table.detach().to(self.device) for level, table in targets().items()}
+            found = {level: tuple(table.shape) for level, table in self.tables.items()}
+            if found["sp"][0] != objects or found["sp"][2] != width:
+                raise InputError(
+                    f"{self.path} adapts embeddings of {width} numbers for {objects - 1} object classes; found "
+                    f"{found['sp'][2]} numbers and {found['sp'][0] - 1} classes: it belongs to another CLIP or data set"
+                )
+            self.share = {level: self._share(count, names) for level, count in shown.items()}
+            self.adapter = adapter.to(self.device).eval().requires_grad_(False)
+        return self.adapter
+
+    def _share(self, shown: Tensor, names: list[str]) -> Tensor:
+        """How much of the residual each scored phrase gets, n / (n + SHRINKAGE), 1 where that is 0: [O, R]."""
+        place = {name: number for number, name in enumerate(names, start=1)}
+        columns = torch.tensor([0, *(place.get(name, 0) for name in self.predicates)])
+        count = shown.float()
+        count[:, 0] = 0
+        count = count[:, columns].to(self.device)
+        return count / (count + self.shrinkage) if self.shrinkage > 0 else torch.ones_like(count)
