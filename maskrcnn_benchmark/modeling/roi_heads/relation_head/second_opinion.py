@@ -121,8 +121,11 @@ class SecondOpinion:
         return (pixels - column(self.encoder.mean)) / column(self.encoder.std)
 
 
-def make_second_opinion(cfg) -> SecondOpinion | None:
+def make_second_opinion(cfg, encoder: ImageEncoder | None = None) -> SecondOpinion | None:
     """The second opinion that a configuration asks for; None where its weight is 0.
+
+    Args:
+        encoder: the configured CLIP's image tower, where it is loaded already.
 
     Raises:
         InputError: a value that a key cannot have. LanguageError: a CLIP that cannot be loaded.
@@ -145,5 +148,5 @@ def make_second_opinion(cfg) -> SecondOpinion | None:
     statistics = get_dataset_statistics(cfg)
     predicates = list(scored_predicates(cfg)) or list(statistics["rel_classes"])[1:]
     tables = phrase_tables(cfg, list(statistics["obj_classes"])[1:], predicates)
-    encoder = load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
+    encoder = encoder or load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
     return SecondOpinion(encoder, tables, cfg.INPUT, node.WEIGHT, node.PAIRS, rule)
