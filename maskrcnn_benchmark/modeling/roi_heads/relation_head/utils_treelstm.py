@@ -160,7 +160,7 @@ class TreeLSTMCell(nn.Module):
         """
 
         def by_level(rows: Tensor) -> list[Tensor]:
-            return self._turn(rows[levels.order].split(levels.sizes))
+            return self._turn(rows.index_select(0, levels.order).split(levels.sizes))
 
         shortcuts, gates, tables = self._project(features)
         _, from_states = self.gate_layers()
@@ -173,12 +173,12 @@ class TreeLSTMCell(nn.Module):
             by_level(shortcuts), by_level(gates), masks, *self.places(levels), strict=True
         ):
             for place, layer in zip(places, from_states, strict=True):
-                gate = gate + F.linear(output[place], layer.weight)
+                gate = gate + F.linear(output.index_select(0, place), layer.weight)
             if self.is_pass_embed:
                 for place, (name_shortcuts, name_gates) in zip(places, tables, strict=True):
-                    shortcut = shortcut + name_shortcuts[seen[place]]
-                    gate = gate + name_gates[seen[place]]
-            memory, output = _cell(gate, [memory[place] for place in places], shortcut, mask)
+                    shortcut = shortcut + name_shortcuts.index_select(0, seen[place])
+                    gate = gate + name_gates.index_select(0, seen[place])
+            memory, output = _cell(gate, [memory.index_select(0, place) for place in places], shortcut, mask)
             outputs.append(output)
             if self.is_pass_embed:
                 logits.append(self.embed_out_layer(output))
@@ -188,7 +188,8 @@ class TreeLSTMCell(nn.Module):
                 seen = F.pad(name + 1, (0, 1))
             memory, output = F.pad(memory, (0, 0, 0, 1)), F.pad(output, (0, 0, 0, 1))
         return tuple(
-            torch.cat(self._turn(parts))[levels.inverse] if parts else None for parts in (outputs, logits, labels)
+            torch.cat(self._turn(parts)).index_select(0, levels.inverse) if parts else None
+            for parts in (outputs, logits, labels)
         )
 
     def _turn(self, parts: Sequence[Tensor]) -> Sequence[Tensor]:
