@@ -1,6 +1,6 @@
 """Layers, operators and losses."""
 
-from .batch_norm import FrozenBatchNorm2d
+from .batch_norm import FrozenBatchNorm2d, normalised_conv
 from .entropy_loss import entropy_loss
 from .kl_div_loss import kl_div_loss
 from .label_smoothing_loss import Label_Smoothing_Regression
@@ -21,6 +21,7 @@ __all__ = [
     "interpolate",
     "kl_div_loss",
     "nms",
+    "normalised_conv",
     "roi_align",
     "smooth_l1_loss",
 ]

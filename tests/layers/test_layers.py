@@ -1,5 +1,6 @@
 """Frozen batch norm, region pooling, losses."""
 
+import pytest
 import torch
 
 from maskrcnn_benchmark import layers
@@ -20,6 +21,24 @@ def test_frozen_batch_norm_is_batch_norm_in_evaluation_without_epsilon():
     torch.testing.assert_close(frozen(x), reference(x))
     assert not list(frozen.parameters())
     assert frozen(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("norm", ("frozen", "group"))
+def test_a_normalised_convolution_is_a_convolution_and_a_norm(norm):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=False)
+    norm = layers.FrozenBatchNorm2d(6) if norm == "frozen" else torch.nn.GroupNorm(2, 6)
+    for value in norm.state_dict().values():
+        value.uniform_(0.1, 2.0)
+    found = []
+    for function in (lambda x: layers.normalised_conv(x, conv, norm), lambda x: norm(conv(x))):
+        conv.weight.grad = None
+        x = torch.ones(2, 4, 7, 7).cumsum(3).requires_grad_()
+        out = function(x)
+        out.square().sum().backward()
+        found.append((out, x.grad, conv.weight.grad))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+    assert layers.normalised_conv(torch.zeros(0, 4, 7, 7), conv, norm).shape == (0, 6, 4, 4)
 
 
 def test_roi_align_averages_a_constant_gradient():

@@ -20,6 +20,7 @@ class CombinedROIHeads(nn.ModuleDict):
         Args:
             images: the pixels [B, C, H, W] behind the features, for a second opinion on relations.
         """
+        features = [level.contiguous() for level in features]  # which pooling does in each of its calls otherwise
         x, detections, losses = self["box"](features, proposals, targets)
         if "relation" in self:
             x, detections, relation_losses = self["relation"](features, detections, targets, logger, images)

@@ -151,6 +151,27 @@ def test_predictions_begin_as_those_of_every_pair(parity_statistics, monkeypatch
         assert [len(image[3]) for image in results[4]] == [72, 0, 1, 30]
 
 
+@pytest.mark.parametrize("effect", ("none", "TDE"))
+def test_a_search_computes_the_context_of_an_image_once(parity_statistics, monkeypatch, effect):
+    options = [HEAD + "CAUSAL.EFFECT_ANALYSIS", True, HEAD + "CAUSAL.EFFECT_TYPE", effect]
+    head = make_head("sgdet", "CausalAnalysisPredictor", [*options, HEAD + "CONTEXT_POOLING_DIM", 48]).eval()
+    calls = {"contexts": 0, "chunks": 0}
+    for layer, name in ((head.predictor.context_layer.obj_ctx_rnn, "contexts"), (head.predictor.ctx_compress, "chunks")):
+        layer.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    batch = peaked(*make_batch((9,)))
+    with torch.no_grad():
+        (expected,) = fields(head(*batch)[1])
+        monkeypatch.setattr(pair_search, "LOOK_PAIRS", 1)
+        calls.update(contexts=0, chunks=0)
+        (found,) = fields(head(*batch)[1])
+        each = 1 if effect == "none" else 2  # what is seen, and what would be seen without
+        assert calls["contexts"] == each and calls["chunks"] == 72 * each
+        other = fields(head(*peaked(*make_batch((8,))))[1])[0]  # nothing is left over for the next image
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert len(other[1]) == 8
+
+
 @pytest.mark.parametrize(
     ("task", "options", "expected"),
     (("sgdet", [], 100), ("sgdet", ["TEST.CUSTUM_EVAL", True], 0), ("predcls", [], 0), ("sgcls", [], 0)),

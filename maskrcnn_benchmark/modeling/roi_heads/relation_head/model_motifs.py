@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.transfer import parts_to_device
 
+from .context_memory import depends_on_objects_only
 from .utils_motifs import (
     ObjectContext,
     center_x,
@@ -271,6 +272,7 @@ class LSTMContext(ObjectContext):
         packed = PackedSequence(inp_feats.index_select(0, perm), ls_transposed)
         return self.lin_edge_h(self.edge_ctx_rnn(packed)[0].data).index_select(0, inv_perm)
 
+    @depends_on_objects_only
     def forward(self, x, proposals, rel_pair_idxs, logger=None, all_average=False, ctx_average=False):
         """Context of the objects of all images.
 

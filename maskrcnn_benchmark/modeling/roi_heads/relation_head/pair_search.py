@@ -15,14 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .context_memory import contexts_remembered
 from .inference import score_triplets
 
 # Pairs of one call: as many as their features (some 0.4 MB each in the making) may take memory, and of one image, as
-# many as are looked at before it is asked whether that was enough. A call also repeats the context of the objects. On a
-# GPU it takes much the same time for few pairs as for thousands, so there all pairs are looked at: on an H200 stopping
-# early took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
+# many as are looked at before it is asked whether that was enough. On a GPU a call takes much the same time for few
+# pairs as for thousands, so there all pairs are looked at: on an H200 stopping early, with the context of the objects
+# repeated in each call, took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
 CALL_PAIRS = {"cpu": 2048, "cuda": 16384}
-LOOK_PAIRS = 512
+LOOK_PAIRS = 256
 
 Scorer = Callable[[list[int], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
@@ -87,7 +88,8 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
             call_pairs,
             LOOK_PAIRS,
         )
-        found = search(given, [_guess(proposals[i]) for i in filled])
+        with contexts_remembered():
+            found = search(given, [_guess(proposals[i]) for i in filled])
     else:
         return obj_logits, pairs, rel_logits
     for i, *results in zip(filled, found.obj_logits, found.rel_logits, found.pairs, strict=True):
@@ -164,14 +166,14 @@ class PairSearch:
         Args:
             pairs: (subject, object) indices, int64 [m_i, 2] each, m_i > 0.
             guesses: scores of each image's objects before `score` says better, [n_i] each; they only decide which
-                pairs come in the first call.
+                pair comes in the first call.
         """
         images = [_Image(p, guess if self.first > 0 else None) for p, guess in zip(pairs, guesses, strict=True)]
         while active := [i for i, image in enumerate(images) if len(image.order) > 0]:
             share = max(self.call_pairs // len(active), 1)
-            if self.first > 0:
-                share = min(share, self.look_pairs)
-            chunks = [images[i].take(share) for i in active]
+            # the first pair of an image is looked at for its objects' scores, which say in which order the others come
+            counts = [min(share, self.look_pairs if images[i].bounds is not None else 1) for i in active]
+            chunks = [images[i].take(share if self.first == 0 else n) for i, n in zip(active, counts, strict=True)]
             obj_logits, rel_logits = self.score(
                 active, [pairs[i][rows] for i, rows in zip(active, chunks, strict=True)]
             )
