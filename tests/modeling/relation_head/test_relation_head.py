@@ -156,7 +156,10 @@ def test_a_search_computes_the_context_of_an_image_once(parity_statistics, monke
     options = [HEAD + "CAUSAL.EFFECT_ANALYSIS", True, HEAD + "CAUSAL.EFFECT_TYPE", effect]
     head = make_head("sgdet", "CausalAnalysisPredictor", [*options, HEAD + "CONTEXT_POOLING_DIM", 48]).eval()
     calls = {"contexts": 0, "chunks": 0}
-    for layer, name in ((head.predictor.context_layer.obj_ctx_rnn, "contexts"), (head.predictor.ctx_compress, "chunks")):
+    for layer, name in (
+        (head.predictor.context_layer.obj_ctx_rnn, "contexts"),
+        (head.predictor.ctx_compress, "chunks"),
+    ):
         layer.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
     batch = peaked(*make_batch((9,)))
     with torch.no_grad():
