@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from unittest import mock
 
@@ -21,7 +22,7 @@ from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
 def every_pair_by_itself(head: nn.Module) -> Iterator[None]:
     """Within the block the relation head scores all ordered pairs in one call, each with a union box of its own.
 
-    Frozen norms are layers of their own, too.
+    Frozen norms are layers of their own, too, and torchvision pools.
     """
     extractor, first = head.union_feature_extractor, head.first_triplets
 
@@ -41,6 +42,9 @@ def every_pair_by_itself(head: nn.Module) -> Iterator[None]:
         mock.patch.object(extractor, "forward", features),
         mock.patch.object(pair_search, "CALL_PAIRS", many),
         mock.patch.object(resnet, "normalised_conv", lambda x, conv, norm: norm(conv(x))),
+        mock.patch.object(
+            importlib.import_module("maskrcnn_benchmark.layers.roi_align"), "_pools_rows", lambda _: False
+        ),
     ):
         yield
     head.first_triplets = first

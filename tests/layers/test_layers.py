@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision import ops
 
 from maskrcnn_benchmark import layers
 
@@ -39,6 +40,23 @@ def test_a_normalised_convolution_is_a_convolution_and_a_norm(norm):
         found.append((out, x.grad, conv.weight.grad))
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
     assert layers.normalised_conv(torch.zeros(0, 4, 7, 7), conv, norm).shape == (0, 6, 4, 4)
+
+
+@pytest.mark.parametrize("size", (7, (2, 3)), ids=str)
+@pytest.mark.parametrize("count", (0, 1, 300))
+def test_pooling_on_the_cpu_equals_torchvisions(size, count):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 5, 11, 17)
+    ends = torch.rand(count, 2, 2) * torch.tensor([220.0, 150.0]) - 40  # some beyond the map, on either side
+    rois = torch.cat((torch.randint(0, 2, (count, 1)), ends.amin(dim=1), ends.amax(dim=1)), dim=1)
+    rois[1::7, 3:] = rois[1::7, 1:3]  # without extent
+    expected = ops.roi_align(maps, rois, size, 0.1, 2, aligned=False)
+    for given in (maps, maps.contiguous(memory_format=torch.channels_last), maps.clone().requires_grad_()):
+        torch.testing.assert_close(layers.roi_align(given, rois, size, 0.1, 2), expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(layers.in_pooling_order(given), given)
+    assert layers.roi_align(maps.bfloat16(), rois, size, 0.1, 2).dtype == torch.bfloat16
+    adaptive = ops.roi_align(maps, rois, size, 0.1, 0, aligned=False)
+    torch.testing.assert_close(layers.roi_align(maps, rois, size, 0.1, 0), adaptive)
 
 
 def test_roi_align_averages_a_constant_gradient():

@@ -23,7 +23,7 @@ from .inference import score_triplets
 # pairs as for thousands, so there all pairs are looked at: on an H200 stopping early, with the context of the objects
 # repeated in each call, took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
 CALL_PAIRS = {"cpu": 2048, "cuda": 16384}
-LOOK_PAIRS = 256
+LOOK_PAIRS = 256  # at least; see `_Image.next_look`
 
 Scorer = Callable[[list[int], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
@@ -171,9 +171,8 @@ class PairSearch:
         images = [_Image(p, guess if self.first > 0 else None) for p, guess in zip(pairs, guesses, strict=True)]
         while active := [i for i, image in enumerate(images) if len(image.order) > 0]:
             share = max(self.call_pairs // len(active), 1)
-            # the first pair of an image is looked at for its objects' scores, which say in which order the others come
-            counts = [min(share, self.look_pairs if images[i].bounds is not None else 1) for i in active]
-            chunks = [images[i].take(share if self.first == 0 else n) for i, n in zip(active, counts, strict=True)]
+            counts = [share if self.first == 0 else min(share, images[i].next_look(self.look_pairs)) for i in active]
+            chunks = [images[i].take(count) for i, count in zip(active, counts, strict=True)]
             obj_logits, rel_logits = self.score(
                 active, [pairs[i][rows] for i, rows in zip(active, chunks, strict=True)]
             )
@@ -204,6 +203,13 @@ class _Image:
         """Rows of all pairs, highest bound first, and the bounds; scores [n]."""
         bounds = scores[self.pairs].prod(dim=1)
         return bounds.argsort(descending=True, stable=True), bounds
+
+    def next_look(self, least: int) -> int:
+        """How many pairs to look at before asking again: half of those that may matter by now, within limits.
+
+        The first pair is looked at alone, for the scores of the objects, which say in which order the others come.
+        """
+        return 1 if self.bounds is None else min(max(len(self.order) // 2, least), 4 * least)
 
     def take(self, count: int) -> Tensor:
         """The next pairs, int64 rows."""

@@ -131,7 +131,7 @@ class TreeLSTMCell(nn.Module):
         return getattr(self, self.from_features), [getattr(self, name) for name in self.from_states]
 
     def places(self, levels: Levels) -> Sequence[Tensor]:
-        """Of each level, in the order of computation, the places of the neighbours in the level before, int64 [k, c]."""
+        """Of each level, in the order of computation, places of the neighbours in the level before, int64 [k, c]."""
         raise NotImplementedError
 
     def _initialise(self) -> None:
