@@ -74,7 +74,7 @@ class ROIRelationHead(nn.Module):
         union_features = self.union_features(features, proposals, rel_pair_idxs)
         known = {}
         if getattr(self.predictor, "takes_foreground", False):  # found on the host, it is not waited for
-            rows = np.flatnonzero(torch.cat(rel_labels).numpy() > 0)
+            rows = np.flatnonzero(torch.cat(rel_labels).cpu().numpy() > 0)
             known["foreground"] = to_device(torch.from_numpy(rows), roi_features.device)
         rel_pair_idxs = parts_to_device(rel_pair_idxs, roi_features.device)
         rel_labels = parts_to_device(rel_labels, roi_features.device)
