@@ -269,8 +269,7 @@ class Check:
             head.predictor.register_forward_hook(like_a_trained_model())
             pixels = to_image_list([torch.randn(3, *self.size[::-1]).to(self.device)], 32)
             for first in (0, 100):
-                head.first_triplets = first
-                pair_search.STOPS_EARLY = {"cpu", "cuda"}
+                head.first_triplets, pair_search.STOPS_EARLY = first, {"cpu", "cuda"}
                 for dtype in (torch.float32, torch.bfloat16):
 
                     @torch.no_grad()
@@ -358,10 +357,8 @@ def table(report: dict) -> str:
         lines += [f"| {n} | {r['synchronisations']} | {r['launches']} |" for n, r in report["waits"]["rows"].items()]
     if "rows" in report.get("agree", {}):
         rows = report["agree"]["rows"]
-        lines += [
-            "",
-            f"{sum(r['agrees'] for r in rows.values())} of {len(rows)} predictors and tasks agree to {TOLERANCE}.",
-        ]
+        agreeing = sum(row["agrees"] for row in rows.values())
+        lines += ["", f"{agreeing} of {len(rows)} predictors and tasks agree to {TOLERANCE}."]
     return "\n".join(lines) + "\n"
 
 
