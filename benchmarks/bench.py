@@ -28,7 +28,6 @@ from made_up import (
     SIZE,
     SMALL,
     configuration,
-    detections,
     feature_maps,
     images,
     like_a_trained_model,
@@ -37,15 +36,16 @@ from made_up import (
 )
 from PIL import Image
 from plain import count_relations, every_pair_by_itself, open_images
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from maskrcnn_benchmark.data.build import use_statistics
 from maskrcnn_benchmark.data.datasets.visual_genome import VGDataset, get_VG_statistics
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
-from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.utils.files import atomic_write
 
 
@@ -84,18 +84,22 @@ class Bench:
         self.more: dict = {}
 
     # -- models ------------------------------------------------------------------------------------------------------
+    def sgdet_model(self, predictor: str) -> tuple[nn.Module, ImageList]:
+        """A whole model that finds 80 objects, and an image."""
+        number = 12 if self.quick else 80
+        options = ["MODEL.ROI_HEADS.SCORE_THRESH", 0.0, *self.small, "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", number]
+        torch.manual_seed(0)
+        with use_statistics(statistics()):
+            model = build_detection_model(configuration(self.folder, predictor, "sgdet", options)).eval()
+        model.roi_heads.relation.predictor.register_forward_hook(like_a_trained_model())
+        size = (192, 128) if self.quick else SIZE
+        return model, to_image_list([torch.randn(3, *size[::-1])], 32)
+
     def inference(self) -> list[Row]:
         rows = []
         for predictor in ("Motifs", "RelCLIP, Motifs"):
-            number = 12 if self.quick else 80
-            options = ["MODEL.ROI_HEADS.SCORE_THRESH", 0.0, *self.small, "MODEL.ROI_HEADS.DETECTIONS_PER_IMG", number]
-            torch.manual_seed(0)
-            with use_statistics(statistics()):
-                model = build_detection_model(configuration(self.folder, predictor, "sgdet", options)).eval()
+            model, pixels = self.sgdet_model(predictor)
             head = model.roi_heads.relation
-            head.predictor.register_forward_hook(like_a_trained_model())
-            size = (192, 128) if self.quick else SIZE
-            pixels = to_image_list([torch.randn(3, *size[::-1])], 32)
 
             @torch.no_grad()
             def fast(model=model, pixels=pixels):
@@ -116,7 +120,7 @@ class Bench:
             ours, expected = results["fast"], results["plain"]
             check_first(ours, expected, 100)
             looked, pairs = (len(one.get_field("rel_pair_idxs")) for one in (ours, expected))
-            note = f"{looked} of {pairs} pairs looked at, {len(ours)} objects; {words}"
+            note = f"{looked} of {pairs} pairs looked at, {len(ours)} objects; {words}; {share_of_products(fast)}"
             rows.append(Row(f"SGDet inference, every pair by itself / {predictor}", ratio, "at least 2.5", note))
         return rows
 
@@ -149,6 +153,7 @@ class Bench:
             jobs = self.head_jobs(predictor, 1, objects)
             for kind, own, of, limit in zip(("training step", "inference"), jobs, motifs, limits, strict=True):
                 ratio, words = compare(own, of, self.repeats)
+                words = f"{words}; {share_of_products(own)}"
                 rows.append(
                     Row(f"{kind} of the head, {predictor} / Motifs", ratio, limit and f"at most {limit}", words)
                 )
@@ -158,17 +163,9 @@ class Bench:
         step, _ = self.head_jobs("RelCLIP, Motifs", 1, 6 if self.quick else 33)
         step()
         self.more["greatest parts of a RelCLIP training step"] = greatest_parts(step)
-        config = configuration(self.folder, "RelCLIP, Motifs", "sgdet", self.small)
-        channels = config.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
-        with use_statistics(statistics()):
-            head = build_roi_relation_head(config, channels).eval()
-        head.predictor.register_forward_hook(like_a_trained_model())
-        size = (192, 128) if self.quick else SIZE
-        found, maps = detections(images(1, 12 if self.quick else 80, size)), feature_maps(1, channels, size)
+        model, pixels = self.sgdet_model("RelCLIP, Motifs")
         with torch.no_grad():
-            self.more["greatest parts of an SGDet inference, from the feature maps on"] = greatest_parts(
-                lambda: head(maps, found)
-            )
+            self.more["greatest parts of an SGDet inference"] = greatest_parts(lambda: model(pixels))
         return []
 
     def sizes(self) -> list[Row]:
@@ -289,6 +286,21 @@ def check_first(ours, expected, count: int) -> None:
     ties = float(their[-1]) * 1.001  # pairs that close to the last one may change places with it
     clear = {tuple(pair) for pair, score in zip(their_pairs, their.tolist(), strict=True) if score > ties}
     assert clear <= set(map(tuple, own_pairs)), "the first triplets are other ones"
+
+
+def share_of_products(job: Callable) -> str:
+    """In words, how much of a job's time its products of matrices and convolutions must take on this machine.
+
+    The limit is their number of operations at the speed of one large product, measured here and now.
+    """
+    one = torch.randn(2048, 2048)
+    speed = 2 * 2048**3 / min(seconds(lambda: one @ one) for _ in range(3))
+    with FlopCounterMode(display=False) as counter:
+        taken = seconds(job)
+    operations = counter.get_total_flops()
+    return (
+        f"{operations / 1e12:.2g}e12 operations, {operations / speed / taken:.0%} of the time at the speed of a product"
+    )
 
 
 def greatest_parts(job: Callable) -> dict[str, float]:

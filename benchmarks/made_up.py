@@ -145,12 +145,12 @@ def feature_maps(count: int, channels: int = CHANNELS, size: tuple[int, int] = S
     return [torch.randn(count, channels, height // s, width // s, generator=g) for s in STRIDES]
 
 
-def like_a_trained_model(best: float = 0.95, decay: float = 0.04, background: float = 7.0) -> Callable:
+def like_a_trained_model(best: float = 0.95, decay: float = 0.04, predicate: float = 0.1) -> Callable:
     """A hook for a predictor with random weights, which hardly tells anything apart, that spreads its scores.
 
     The k-th object of an image scores best * exp(-decay k) for its likeliest class. Logits of predicates are brought to
-    a standard deviation of about 2, and that of the background is `background`: at 7 the best predicate of a pair
-    has a probability of some 0.1, much the same for all pairs, which is the hardest case for leaving pairs out.
+    a standard deviation of about 2, and that of the background to where the best predicate of a pair has the
+    probability `predicate`: the same for all pairs, which is the hardest case for leaving pairs out.
     """
 
     def hook(_, arguments, output):
@@ -167,7 +167,8 @@ def like_a_trained_model(best: float = 0.95, decay: float = 0.04, background: fl
             logits = logits[:, 1:].float()
             logits = (logits - logits.mean(dim=1, keepdim=True)) / logits.std(dim=1, keepdim=True)
             logits = 5 * (logits / 2.5).tanh()
-            scaled.append(torch.cat((torch.full_like(logits[:, :1], background), logits), dim=1))
+            others = logits.amax(dim=1, keepdim=True).exp() / predicate - logits.exp().sum(dim=1, keepdim=True)
+            scaled.append(torch.cat((others.clamp(min=1e-6).log(), logits), dim=1))
         return spread, scaled, losses
 
     return hook

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from unittest import mock
 
@@ -12,13 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.data.datasets.vg_format import BOX_SCALE
+from maskrcnn_benchmark.modeling.backbone import resnet
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import pair_search
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
 
 
 @contextlib.contextmanager
 def every_pair_by_itself(head: nn.Module) -> Iterator[None]:
-    """Within the block the relation head scores all ordered pairs in one call, each with a union box of its own."""
+    """Within the block the relation head scores all ordered pairs in one call, each with a union box of its own.
+
+    Frozen norms are layers of their own, too, and torchvision pools.
+    """
     extractor, first = head.union_feature_extractor, head.first_triplets
 
     def features(x, proposals, rel_pair_idxs) -> Tensor:
@@ -33,7 +38,14 @@ def every_pair_by_itself(head: nn.Module) -> Iterator[None]:
 
     head.first_triplets = 0
     many = {"cpu": 10**9, "cuda": 10**9}
-    with mock.patch.object(extractor, "forward", features), mock.patch.object(pair_search, "CALL_PAIRS", many):
+    with (
+        mock.patch.object(extractor, "forward", features),
+        mock.patch.object(pair_search, "CALL_PAIRS", many),
+        mock.patch.object(resnet, "normalised_conv", lambda x, conv, norm: norm(conv(x))),
+        mock.patch.object(
+            importlib.import_module("maskrcnn_benchmark.layers.roi_align"), "_pools_rows", lambda _: False
+        ),
+    ):
         yield
     head.first_triplets = first
 

@@ -76,6 +76,9 @@ _C.MODEL.BACKBONE.FREEZE_CONV_BODY_AT = 2
 _C.MODEL.BACKBONE.FEATURE_CACHE = ""
 # Added by this project: how they are kept; float16 and bfloat16 take half the room of float32.
 _C.MODEL.BACKBONE.FEATURE_CACHE_DTYPE = "float32"
+# Added by this project: compile the backbone with torch.compile, for any size of images. docs/performance.md says what
+# that is worth.
+_C.MODEL.BACKBONE.COMPILE = False
 
 _C.MODEL.FPN = CN()
 _C.MODEL.FPN.USE_GN = False

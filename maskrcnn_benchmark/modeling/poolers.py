@@ -14,6 +14,10 @@ from maskrcnn_benchmark.utils.transfer import to_host
 from .make_layers import make_conv3x3
 from .utils import cat
 
+# Up to so many boxes are pooled from every level, to take each from its own afterwards: on a GPU that costs less than
+# waiting for how many belong to each level.
+EVERY_LEVEL = {"cuda": 2048}
+
 
 class LevelMapper:
     """The pyramid level of each box by its size (Lin et al., Feature Pyramid Networks, equation 1)."""
@@ -78,6 +82,9 @@ class Pooler(nn.Module):
                 return pooled[0]
             return self.reduce_channel(torch.cat(pooled, dim=1))
         levels = self.map_levels(boxes)
+        if len(rois) <= EVERY_LEVEL.get(rois.device.type, -1):
+            pooled = torch.cat([pooler(level, rois) for pooler, level in zip(self.poolers, x, strict=False)])
+            return pooled.index_select(0, levels * len(rois) + torch.arange(len(rois), device=levels.device))
         order = levels.argsort()
         counts = (levels[:, None] == torch.arange(len(self.poolers), device=levels.device)).sum(dim=0)
         rows = order.split(to_host([counts])[0].tolist())

@@ -1,6 +1,8 @@
 """Frozen batch norm, region pooling, losses."""
 
+import pytest
 import torch
+from torchvision import ops
 
 from maskrcnn_benchmark import layers
 
@@ -20,6 +22,41 @@ def test_frozen_batch_norm_is_batch_norm_in_evaluation_without_epsilon():
     torch.testing.assert_close(frozen(x), reference(x))
     assert not list(frozen.parameters())
     assert frozen(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("norm", ("frozen", "group"))
+def test_a_normalised_convolution_is_a_convolution_and_a_norm(norm):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, bias=False)
+    norm = layers.FrozenBatchNorm2d(6) if norm == "frozen" else torch.nn.GroupNorm(2, 6)
+    for value in norm.state_dict().values():
+        value.uniform_(0.1, 2.0)
+    found = []
+    for function in (lambda x: layers.normalised_conv(x, conv, norm), lambda x: norm(conv(x))):
+        conv.weight.grad = None
+        x = torch.ones(2, 4, 7, 7).cumsum(3).requires_grad_()
+        out = function(x)
+        out.square().sum().backward()
+        found.append((out, x.grad, conv.weight.grad))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+    assert layers.normalised_conv(torch.zeros(0, 4, 7, 7), conv, norm).shape == (0, 6, 4, 4)
+
+
+@pytest.mark.parametrize("size", (7, (2, 3)), ids=str)
+@pytest.mark.parametrize("count", (0, 1, 300))
+def test_pooling_on_the_cpu_equals_torchvisions(size, count):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 5, 11, 17)
+    ends = torch.rand(count, 2, 2) * torch.tensor([220.0, 150.0]) - 40  # some beyond the map, on either side
+    rois = torch.cat((torch.randint(0, 2, (count, 1)), ends.amin(dim=1), ends.amax(dim=1)), dim=1)
+    rois[1::7, 3:] = rois[1::7, 1:3]  # without extent
+    expected = ops.roi_align(maps, rois, size, 0.1, 2, aligned=False)
+    for given in (maps, maps.contiguous(memory_format=torch.channels_last), maps.clone().requires_grad_()):
+        torch.testing.assert_close(layers.roi_align(given, rois, size, 0.1, 2), expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(layers.in_pooling_order(given), given)
+    assert layers.roi_align(maps.bfloat16(), rois, size, 0.1, 2).dtype == torch.bfloat16
+    adaptive = ops.roi_align(maps, rois, size, 0.1, 0, aligned=False)
+    torch.testing.assert_close(layers.roi_align(maps, rois, size, 0.1, 0), adaptive)
 
 
 def test_roi_align_averages_a_constant_gradient():

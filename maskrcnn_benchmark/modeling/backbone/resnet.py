@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskrcnn_benchmark.layers import FrozenBatchNorm2d
+from maskrcnn_benchmark.layers import FrozenBatchNorm2d, normalised_conv
 from maskrcnn_benchmark.modeling.make_layers import group_norm
 from maskrcnn_benchmark.modeling.registry import lookup
 from maskrcnn_benchmark.utils.registry import Registry
@@ -64,7 +64,7 @@ class BaseStem(nn.Module):
         self.bn1 = norm_func(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(F.relu_(self.bn1(self.conv1(x))), kernel_size=3, stride=2, padding=1)
+        return F.max_pool2d(F.relu_(normalised_conv(x, self.conv1, self.bn1)), kernel_size=3, stride=2, padding=1)
 
 
 class StemWithFixedBatchNorm(BaseStem):
@@ -118,11 +118,11 @@ class Bottleneck(nn.Module):
         self.bn3 = norm_func(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = F.relu_(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu_(out + shortcut)
+        out = F.relu_(normalised_conv(x, self.conv1, self.bn1))
+        out = F.relu_(normalised_conv(out, self.conv2, self.bn2))
+        out = normalised_conv(out, self.conv3, self.bn3)
+        shortcut = x if self.downsample is None else normalised_conv(x, *self.downsample)
+        return F.relu_(out.add_(shortcut))
 
 
 class BottleneckWithFixedBatchNorm(Bottleneck):

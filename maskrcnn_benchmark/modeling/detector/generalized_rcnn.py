@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,20 @@ from maskrcnn_benchmark.modeling.backbone.feature_cache import FeatureCache
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
 from maskrcnn_benchmark.structures.image_list import to_image_list
+from maskrcnn_benchmark.utils.errors import InputError
+
+
+def check_compiler(device: str) -> None:
+    """
+    Raises:
+        InputError: a backbone is to be compiled for the CPU, and there is no C++ compiler to do it.
+    """
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
+    if torch.device(device).type == "cpu" and not any(map(shutil.which, names)):
+        raise InputError(
+            f"MODEL.BACKBONE.COMPILE is True, which needs a C++ compiler on a CPU; found none of {', '.join(names)}. "
+            "Install one (Debian: apt install g++), or set it to False."
+        )
 
 
 class GeneralizedRCNN(nn.Module):
@@ -18,6 +35,9 @@ class GeneralizedRCNN(nn.Module):
     def __init__(self, cfg):
         super().__init__()
         self.backbone = build_backbone(cfg)
+        if cfg.MODEL.BACKBONE.COMPILE:
+            check_compiler(cfg.MODEL.DEVICE)
+            self.backbone.compile(dynamic=True)  # in place: parameters keep their names
         folder = cfg.MODEL.BACKBONE.FEATURE_CACHE
         dtype = cfg.MODEL.BACKBONE.FEATURE_CACHE_DTYPE
         self.feature_cache = FeatureCache(folder, self.backbone, dtype) if folder else None

@@ -71,16 +71,15 @@ def _by_groups(v: Tensor, table: Tensor, groups: Tensor) -> Tensor:
 def _by_blocks(v: Tensor, table: Tensor, groups: Tensor) -> Tensor:
     """Groups filled up to whole blocks of rows, all blocks in one product: a GPU never waits for sizes to be read."""
     num_groups = len(table)
-    order = groups.argsort()
-    sorted_groups = groups[order]
     sizes = torch.zeros_like(groups[:1]).expand(num_groups).scatter_add(0, groups, torch.ones_like(groups))
     blocks = torch.div(sizes + ROWS - 1, ROWS, rounding_mode="floor")  # of each group
     ends = blocks.cumsum(0)
-    place = torch.arange(len(v), device=v.device) - (sizes.cumsum(0) - sizes)[sorted_groups]  # within its group
-    slot = (ends - blocks)[sorted_groups] * ROWS + place
+    order = groups.argsort()
+    place = torch.arange(len(v), device=v.device) - (sizes.cumsum(0) - sizes)[groups[order]]  # within its group
+    slot = (ends - blocks)[groups] * ROWS + torch.empty_like(place).scatter(0, order, place)
     count = len(v) // ROWS + num_groups  # as many blocks as there can be
     group_of_block = torch.searchsorted(ends, torch.arange(count, device=v.device), right=True)
-    rows = v.new_zeros(count * ROWS, v.shape[1]).index_copy(0, slot, v[order])
+    rows = v.new_zeros(count * ROWS, v.shape[1]).index_copy(0, slot, v)
     phrases = table[group_of_block.clamp(max=num_groups - 1)].to(v.dtype)  # [count, R, d]
     products = torch.einsum("bkd,brd->bkr", rows.view(count, ROWS, -1), phrases)
-    return products.flatten(0, 1)[slot][order.argsort()]
+    return products.flatten(0, 1).index_select(0, slot)

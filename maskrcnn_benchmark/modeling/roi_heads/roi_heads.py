@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from maskrcnn_benchmark.layers import in_pooling_order
+
 from .box_head.box_head import build_roi_box_head
 
 
@@ -20,6 +22,7 @@ class CombinedROIHeads(nn.ModuleDict):
         Args:
             images: the pixels [B, C, H, W] behind the features, for a second opinion on relations.
         """
+        features = [in_pooling_order(level) for level in features]
         x, detections, losses = self["box"](features, proposals, targets)
         if "relation" in self:
             x, detections, relation_losses = self["relation"](features, detections, targets, logger, images)

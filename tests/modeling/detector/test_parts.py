@@ -5,7 +5,7 @@ import torch
 from support import boxlist, parity_config
 
 from maskrcnn_benchmark.layers import nms
-from maskrcnn_benchmark.modeling import registry
+from maskrcnn_benchmark.modeling import poolers, registry
 from maskrcnn_benchmark.modeling.balanced_positive_negative_sampler import BalancedPositiveNegativeSampler
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher
@@ -126,6 +126,23 @@ def test_pooling_a_batch_equals_its_images():
         together = pooler(features, boxes)
         alone = [pooler([f[i : i + 1] for f in features], [boxes[i]]) for i in range(2)]
         torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("counts", ((5, 0, 3), (0, 0, 0)), ids=str)
+def test_pooling_from_every_level_equals_pooling_from_each_boxs_own(monkeypatch, counts):
+    torch.manual_seed(0)
+    boxes = [boxlist(random_boxes(n, 1000.0), (1000, 1000)) for n in counts]
+    pooler, found = Pooler((3, 3), (0.25, 0.125), 2), []
+    assert len(pooler.map_levels(boxes).unique()) == (2 if sum(counts) else 0)
+    for limit in (-1, 8):
+        torch.manual_seed(0)
+        features = [torch.randn(3, 4, side, side, requires_grad=True) for side in (250, 125)]
+        monkeypatch.setattr(poolers, "EVERY_LEVEL", {"cpu": limit})
+        pooled = pooler(features, boxes)
+        (pooled * torch.randn(pooled.shape)).sum().backward()
+        found.append([pooled, *(level.grad for level in features)])
+    for own, every in zip(*found, strict=True):
+        assert torch.equal(own, every)
 
 
 def test_unknown_name_lists_those_that_exist():

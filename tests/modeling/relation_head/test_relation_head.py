@@ -1,14 +1,26 @@
 """The head as a whole: losses and predictions in the three tasks, images without objects, half precision."""
 
+import numpy as np
 import pytest
 import torch
 from support import CHANNELS, HEAD, fill, make_batch, parity_config
 from torch.profiler import ProfilerActivity, profile
 
+from maskrcnn_benchmark.modeling import poolers
+from maskrcnn_benchmark.modeling.language import similarity
 from maskrcnn_benchmark.modeling.roi_heads.relation_head import pair_search
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.model_vctree import VCTreeLSTMContext
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.utils.transfer import WAIT
+
+
+def write_bank(folder, statistics):
+    """Random phrases, in the format of RelCLIP's phrase banks: the path."""
+    objects, predicates = statistics["obj_classes"][1:], statistics["rel_classes"][1:]
+    vectors = np.random.default_rng(0).standard_normal((len(objects), len(predicates), 16), dtype=np.float32)
+    tables = {"subject_predicate": vectors, "predicate_object": vectors.transpose(1, 0, 2)}
+    np.savez(folder / "bank.npz", objects=np.array(objects), predicates=np.array(predicates), **tables)
+    return str(folder / "bank.npz")
 
 
 def make_head(task, predictor="MotifPredictor", options=()):
@@ -69,11 +81,22 @@ def test_given_labels_are_predicted_with_certainty(parity_statistics):
 
 @pytest.mark.parametrize(
     "predictor",
-    ("MotifPredictor", "VCTreePredictor", "TransformerPredictor", "IMPPredictor", "CausalAnalysisPredictor"),
+    (
+        "MotifPredictor",
+        "VCTreePredictor",
+        "TransformerPredictor",
+        "IMPPredictor",
+        "CausalAnalysisPredictor",
+        "RelCLIPPredictor",
+    ),
 )
-def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(parity_statistics, predictor, task):
+def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(
+    parity_statistics, monkeypatch, tmp_path, predictor, task
+):
     """What would make the host wait for a GPU, in a profile on the CPU; sampling, which is done on the host, apart."""
-    options = [HEAD + "CONTEXT_DROPOUT_RATE", 0.2]
+    monkeypatch.setattr(poolers, "EVERY_LEVEL", {"cpu": 2048})  # as on a GPU, here and below
+    monkeypatch.setattr(similarity, "_by_groups", similarity._by_blocks)
+    options = [HEAD + "CONTEXT_DROPOUT_RATE", 0.2, "MODEL.LANGUAGE.BANK_FILE", write_bank(tmp_path, parity_statistics)]
     if predictor == "CausalAnalysisPredictor":
         options += [HEAD + "CONTEXT_POOLING_DIM", 48]  # the width of the features
     head = make_head(task, predictor, options).train()
@@ -89,9 +112,9 @@ def test_a_training_step_reads_nothing_back_from_the_device_but_in_two_copies(pa
     # an LSTM on the CPU reads, on the host, how many sequences reach each step, four times for both directions
     lstms = sum(isinstance(module, torch.nn.LSTM) for module in head.modules())
     assert counts.get("aten::_local_scalar_dense", 0) == 2 * lstms
-    # levels of the boxes, pairs (which are on the host already), and the scores that trees grow from
+    # pairs (which are on the host already), and the scores that trees grow from
     trees = isinstance(head.predictor.context_layer, VCTreeLSTMContext)
-    assert counts[WAIT] == 2 + trees
+    assert counts[WAIT] == 1 + trees
     assert {event.key: event.count for event in sampling.key_averages()}[WAIT] == 1
 
 
@@ -126,6 +149,30 @@ def test_predictions_begin_as_those_of_every_pair(parity_statistics, monkeypatch
             torch.testing.assert_close(results[4][image][i][:count], theirs[:count], atol=1e-5, rtol=1e-4)
     if head.predictor.pairs_interact:
         assert [len(image[3]) for image in results[4]] == [72, 0, 1, 30]
+
+
+@pytest.mark.parametrize("effect", ("none", "TDE"))
+def test_a_search_computes_the_context_of_an_image_once(parity_statistics, monkeypatch, effect):
+    options = [HEAD + "CAUSAL.EFFECT_ANALYSIS", True, HEAD + "CAUSAL.EFFECT_TYPE", effect]
+    head = make_head("sgdet", "CausalAnalysisPredictor", [*options, HEAD + "CONTEXT_POOLING_DIM", 48]).eval()
+    calls = {"contexts": 0, "chunks": 0}
+    for layer, name in (
+        (head.predictor.context_layer.obj_ctx_rnn, "contexts"),
+        (head.predictor.ctx_compress, "chunks"),
+    ):
+        layer.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    batch = peaked(*make_batch((9,)))
+    with torch.no_grad():
+        (expected,) = fields(head(*batch)[1])
+        monkeypatch.setattr(pair_search, "LOOK_PAIRS", 1)
+        calls.update(contexts=0, chunks=0)
+        (found,) = fields(head(*batch)[1])
+        each = 1 if effect == "none" else 2  # what is seen, and what would be seen without
+        assert calls["contexts"] == each and calls["chunks"] > 10 * each
+        other = fields(head(*peaked(*make_batch((8,))))[1])[0]  # nothing is left over for the next image
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert len(other[1]) == 8
 
 
 @pytest.mark.parametrize(

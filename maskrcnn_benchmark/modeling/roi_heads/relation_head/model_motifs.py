@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.transfer import parts_to_device
 
+from .context_memory import depends_on_objects_only
 from .utils_motifs import (
     ObjectContext,
     center_x,
@@ -244,7 +245,7 @@ class LSTMContext(ObjectContext):
             batch sizes
         """
         perm, inv_perm, ls_transposed = self.sort_rois(proposals)
-        inputs = obj_feats[perm]
+        inputs = obj_feats.index_select(0, perm)
         context = self.lin_obj_h(self.obj_ctx_rnn(PackedSequence(inputs, ls_transposed))[0].data)
 
         if ctx_average and self.effect_analysis and not self.training:
@@ -263,14 +264,15 @@ class LSTMContext(ObjectContext):
                 labels=None if obj_labels is None else obj_labels[perm],
                 boxes_for_nms=None if boxes_per_cls is None else boxes_per_cls[perm],
             )
-            obj_dists, obj_preds = obj_dists[inv_perm], obj_preds[inv_perm]
-        return obj_dists, obj_preds, context[inv_perm], perm, inv_perm, ls_transposed
+            obj_dists, obj_preds = obj_dists.index_select(0, inv_perm), obj_preds[inv_perm]
+        return obj_dists, obj_preds, context.index_select(0, inv_perm), perm, inv_perm, ls_transposed
 
     def edge_ctx(self, inp_feats: Tensor, perm: Tensor, inv_perm: Tensor, ls_transposed: Tensor) -> Tensor:
         """Context of the named objects: [n, E + D + H] -> [n, H]."""
-        packed = PackedSequence(inp_feats[perm], ls_transposed)
-        return self.lin_edge_h(self.edge_ctx_rnn(packed)[0].data)[inv_perm]
+        packed = PackedSequence(inp_feats.index_select(0, perm), ls_transposed)
+        return self.lin_edge_h(self.edge_ctx_rnn(packed)[0].data).index_select(0, inv_perm)
 
+    @depends_on_objects_only
     def forward(self, x, proposals, rel_pair_idxs, logger=None, all_average=False, ctx_average=False):
         """Context of the objects of all images.
 

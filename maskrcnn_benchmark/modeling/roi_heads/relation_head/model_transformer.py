@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.transfer import to_device
 
+from .context_memory import depends_on_objects_only
 from .utils_motifs import embed_labels, encode_box_info, object_word_vectors, to_onehot
 from .utils_relation import greedy_class_nms, relation_task
 
@@ -170,6 +171,7 @@ class TransformerContext(nn.Module):
         self.context_obj = encoder(head.TRANSFORMER.OBJ_LAYER)
         self.context_edge = encoder(head.TRANSFORMER.REL_LAYER)
 
+    @depends_on_objects_only
     def forward(self, roi_features: Tensor, proposals: Sequence[BoxList], logger=None) -> tuple[Tensor, Tensor, Tensor]:
         """Context of the objects of all images.
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
+from .context_memory import depends_on_objects_only
 from .utils_motifs import (
     ObjectContext,
     RowBatchNorm1d,
@@ -147,6 +148,7 @@ class VCTreeLSTMContext(ObjectContext):
         """Context of the named objects: [n, E + D + H] -> [n, H]."""
         return self.edge_ctx_rnn(forest, obj_feats, sum(num_objs))
 
+    @depends_on_objects_only
     def forward(self, x, proposals, rel_pair_idxs, logger=None, all_average=False, ctx_average=False):
         """Context of the objects of all images; arguments as in `LSTMContext`.
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 
+from .context_memory import depends_on_objects_only
 from .utils_motifs import UntreatedMeans, embed_labels, encode_box_info, object_word_vectors, position_embedding
 from .utils_relation import relation_task
 
@@ -36,6 +37,7 @@ class VTransEFeature(UntreatedMeans):
             self.register_buffer("untreated_obj_feat", torch.zeros(input_dim))
             self.register_buffer("untreated_edg_feat", torch.zeros(in_channels + 128))
 
+    @depends_on_objects_only
     def forward(self, x, proposals, rel_pair_idxs, logger=None, all_average=False, ctx_average=False):
         """Features of the objects of all images.
 

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .context_memory import contexts_remembered
 from .inference import score_triplets
 
 # Pairs of one call: as many as their features (some 0.4 MB each in the making) may take memory, and of one image, as
-# many as are looked at before it is asked whether that was enough. A call also repeats the context of the objects. On a
-# GPU it takes much the same time for few pairs as for thousands, so there all pairs are looked at: on an H200 stopping
-# early took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
+# many as are looked at before it is asked whether that was enough. On a GPU a call takes much the same time for few
+# pairs as for thousands, so there all pairs are looked at: on an H200 stopping early, with the context of the objects
+# repeated in each call, took 304 to 352 ms an image where all 6,320 pairs took 196 to 211.
+STOPS_EARLY = {"cpu"}
 CALL_PAIRS = {"cpu": 2048, "cuda": 16384}
-LOOK_PAIRS = 512
+LOOK_PAIRS = 256  # at least; see `_Image.next_look`
 
 Scorer = Callable[[list[int], list[Tensor]], tuple[Sequence[Tensor], Sequence[Tensor]]]
 
@@ -79,7 +81,7 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
         found = ScoredPairs(*score(list(range(len(filled))), given, union_features), given)
     elif filled:
         # a second opinion changes scores, of pairs that it chooses among all
-        stops = kind == "cpu" and head.post_processor.second_opinion is None
+        stops = kind in STOPS_EARLY and head.post_processor.second_opinion is None
         search = PairSearch(
             score,
             lambda i, logits: head.post_processor.objects(logits, proposals[filled[i]]).get_field("pred_scores"),
@@ -87,7 +89,8 @@ def score_pairs(head, features, proposals, rel_pair_idxs, roi_features, logger=N
             call_pairs,
             LOOK_PAIRS,
         )
-        found = search(given, [_guess(proposals[i]) for i in filled])
+        with contexts_remembered():
+            found = search(given, [_guess(proposals[i]) for i in filled])
     else:
         return obj_logits, pairs, rel_logits
     for i, *results in zip(filled, found.obj_logits, found.rel_logits, found.pairs, strict=True):
@@ -164,14 +167,13 @@ class PairSearch:
         Args:
             pairs: (subject, object) indices, int64 [m_i, 2] each, m_i > 0.
             guesses: scores of each image's objects before `score` says better, [n_i] each; they only decide which
-                pairs come in the first call.
+                pair comes in the first call.
         """
         images = [_Image(p, guess if self.first > 0 else None) for p, guess in zip(pairs, guesses, strict=True)]
         while active := [i for i, image in enumerate(images) if len(image.order) > 0]:
             share = max(self.call_pairs // len(active), 1)
-            if self.first > 0:
-                share = min(share, self.look_pairs)
-            chunks = [images[i].take(share) for i in active]
+            counts = [share if self.first == 0 else min(share, images[i].next_look(self.look_pairs)) for i in active]
+            chunks = [images[i].take(count) for i, count in zip(active, counts, strict=True)]
             obj_logits, rel_logits = self.score(
                 active, [pairs[i][rows] for i, rows in zip(active, chunks, strict=True)]
             )
@@ -202,6 +204,13 @@ class _Image:
         """Rows of all pairs, highest bound first, and the bounds; scores [n]."""
         bounds = scores[self.pairs].prod(dim=1)
         return bounds.argsort(descending=True, stable=True), bounds
+
+    def next_look(self, least: int) -> int:
+        """How many pairs to look at before asking again: half of those that may matter by now, within limits.
+
+        The first pair is looked at alone, for the scores of the objects, which say in which order the others come.
+        """
+        return 1 if self.bounds is None else min(max(len(self.order) // 2, least), 4 * least)
 
     def take(self, count: int) -> Tensor:
         """The next pairs, int64 rows."""

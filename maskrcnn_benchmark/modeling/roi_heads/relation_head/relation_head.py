@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,12 +72,16 @@ class ROIRelationHead(nn.Module):
             proposals, rel_labels, rel_pair_idxs, rel_binarys = sample(proposals, targets)
         roi_features = self.box_feature_extractor(features, proposals)
         union_features = self.union_features(features, proposals, rel_pair_idxs)
+        known = {}
+        if getattr(self.predictor, "takes_foreground", False):  # found on the host, it is not waited for
+            rows = np.flatnonzero(torch.cat(rel_labels).cpu().numpy() > 0)
+            known["foreground"] = to_device(torch.from_numpy(rows), roi_features.device)
         rel_pair_idxs = parts_to_device(rel_pair_idxs, roi_features.device)
         rel_labels = parts_to_device(rel_labels, roi_features.device)
         rel_binarys = [to_device(related, roi_features.device) for related in rel_binarys]
         inputs, rel_binarys = self._prepare(proposals, targets, rel_binarys)
         refine_logits, relation_logits, add_losses = self.predictor(
-            inputs, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
+            inputs, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger, **known
         )[:3]
         loss_relation, loss_refine = self.loss_evaluator(proposals, rel_labels, relation_logits, refine_logits)
         losses = {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}

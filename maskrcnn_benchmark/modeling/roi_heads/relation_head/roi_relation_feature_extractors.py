@@ -90,8 +90,7 @@ class RelationFeatureExtractor(nn.Module):
         as_object = F.conv2d(rectangles, first.weight[:, 1:], **options)
         # channels last: two thirds of the time on a CPU
         rows = [role.permute(0, 2, 3, 1).contiguous() for role in (as_subject, as_object)]
-        spatial = rows[0].index_select(0, pairs[:, 0]) + rows[1].index_select(0, pairs[:, 1])
-        spatial = spatial.permute(0, 3, 1, 2)
+        spatial = rows[0].index_select(0, pairs[:, 0]).add_(rows[1].index_select(0, pairs[:, 1])).permute(0, 3, 1, 2)
         for layer in rest:
             spatial = layer(spatial)
         return spatial

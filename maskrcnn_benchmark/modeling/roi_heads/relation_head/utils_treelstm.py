@@ -130,8 +130,8 @@ class TreeLSTMCell(nn.Module):
         """The layers to the gates, from the features of a node and from the output of each neighbour."""
         return getattr(self, self.from_features), [getattr(self, name) for name in self.from_states]
 
-    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
-        """For each neighbour, in the order of computation, its places in the level before; see `Levels`."""
+    def places(self, levels: Levels) -> Sequence[Tensor]:
+        """Of each level, in the order of computation, places of the neighbours in the level before, int64 [k, c]."""
         raise NotImplementedError
 
     def _initialise(self) -> None:
@@ -160,25 +160,26 @@ class TreeLSTMCell(nn.Module):
         """
 
         def by_level(rows: Tensor) -> list[Tensor]:
-            return self._turn(rows[levels.order].split(levels.sizes))
+            return self._turn(rows.index_select(0, levels.order).split(levels.sizes))
 
         shortcuts, gates, tables = self._project(features)
         _, from_states = self.gate_layers()
         masks = [None] * len(levels.sizes) if dropout_mask is None else by_level(dropout_mask)
-        # Behind the states of each level stands that of a neighbour that is not there.
-        memory = output = gates.new_zeros(1, self.h_dim)
+        weight = torch.cat([layer.weight for layer in from_states], dim=1).t()
+        # Memory and output of the nodes of a level, side by side; behind them those of a neighbour that is not there.
+        nobody = state = gates.new_zeros(1, 2 * self.h_dim)
         seen = levels.order.new_zeros(1)
         outputs, logits, labels = [], [], []
-        for shortcut, gate, mask, *places in zip(
-            by_level(shortcuts), by_level(gates), masks, *self.places(levels), strict=True
+        for shortcut, gate, mask, place in zip(
+            by_level(shortcuts), by_level(gates), masks, self.places(levels), strict=True
         ):
-            for place, layer in zip(places, from_states, strict=True):
-                gate = gate + F.linear(output[place], layer.weight)
+            before = state.index_select(0, place.flatten()).view(*place.shape, 2, self.h_dim)  # [k, neighbours, 2, H]
+            gate = torch.addmm(gate, before[:, :, 1].flatten(1), weight)
             if self.is_pass_embed:
-                for place, (name_shortcuts, name_gates) in zip(places, tables, strict=True):
-                    shortcut = shortcut + name_shortcuts[seen[place]]
-                    gate = gate + name_gates[seen[place]]
-            memory, output = _cell(gate, [memory[place] for place in places], shortcut, mask)
+                for names, (name_shortcuts, name_gates) in zip(seen[place].unbind(1), tables, strict=True):
+                    shortcut = shortcut + name_shortcuts.index_select(0, names)
+                    gate = gate + name_gates.index_select(0, names)
+            memory, output = _cell(gate, before[:, :, 0].unbind(1), shortcut, mask)
             outputs.append(output)
             if self.is_pass_embed:
                 logits.append(self.embed_out_layer(output))
@@ -186,9 +187,12 @@ class TreeLSTMCell(nn.Module):
                 labels.append(foreground.argmax(dim=1) + 1)
                 name = draw(foreground.softmax(dim=1)) + 1 if self.training else labels[-1]
                 seen = F.pad(name + 1, (0, 1))
-            memory, output = F.pad(memory, (0, 0, 0, 1)), F.pad(output, (0, 0, 0, 1))
+            state = torch.cat((memory, output), dim=1)
+            if self.upwards:  # there everybody has a parent but the roots, which come first
+                state = torch.cat((state, nobody.to(state.dtype)))
         return tuple(
-            torch.cat(self._turn(parts))[levels.inverse] if parts else None for parts in (outputs, logits, labels)
+            torch.cat(self._turn(parts)).index_select(0, levels.inverse) if parts else None
+            for parts in (outputs, logits, labels)
         )
 
     def _turn(self, parts: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -220,7 +224,7 @@ def draw(probabilities: Tensor) -> Tensor:
     return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=1)
 
 
-def _cell(gates: Tensor, memories: list[Tensor], shortcut: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _cell(gates: Tensor, memories: Sequence[Tensor], shortcut: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Memory and output [k, H] of nodes from sums for their gates [k, gates * H]."""
     width = shortcut.shape[1]
     admitting, update, highway = gates.split([(2 + len(memories)) * width, width, width], dim=1)
@@ -239,8 +243,8 @@ class BiTreeLSTM_Foreward(TreeLSTMCell):
     from_features, from_states = "ioffux", ("ioffuh_left", "ioffuh_right")
     forget_bias = 0.5
 
-    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
-        return [levels.left[::-1], levels.right[::-1]]
+    def places(self, levels: Levels) -> Sequence[Tensor]:
+        return torch.stack((torch.cat(levels.left), torch.cat(levels.right)), dim=1).split(levels.sizes)[::-1]
 
 
 class BiTreeLSTM_Backward(TreeLSTMCell):
@@ -250,8 +254,8 @@ class BiTreeLSTM_Backward(TreeLSTMCell):
     from_features, from_states = "iofux", ("iofuh",)
     forget_bias = 1.0
 
-    def places(self, levels: Levels) -> list[tuple[Tensor, ...]]:
-        return [levels.parent]
+    def places(self, levels: Levels) -> Sequence[Tensor]:
+        return [place[:, None] for place in levels.parent]
 
 
 CELLS = {"foreward": BiTreeLSTM_Foreward, "backward": BiTreeLSTM_Backward}

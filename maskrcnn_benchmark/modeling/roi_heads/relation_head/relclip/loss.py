@@ -75,7 +75,7 @@ class RelationalContrastiveLoss(nn.Module):
             mask = self.mask(positives, phrases, own, others)
             negatives = negatives.masked_fill(~mask, float("-inf"))
             per_pair = self.per_pair(positive, negatives)
-        loss = per_pair.sum() / max(len(per_pair), 1) + 0 * tau
+        loss = per_pair.sum() / max(len(per_pair), 1)
         return {"positive": positive, "negatives": negatives, "per_pair": per_pair, "loss": loss}
 
     def embeddings(self, table: Tensor, components: Tensor) -> Tensor:
@@ -91,7 +91,8 @@ class RelationalContrastiveLoss(nn.Module):
 
         einsum, since apex in its mode O1 casts matrix products to half precision, autocast or not.
         """
-        return tau * torch.einsum("nd,nd->n", v, own), tau * torch.einsum("nd,md->nm", v, others)
+        v = tau * v
+        return torch.einsum("nd,nd->n", v, own), torch.einsum("nd,md->nm", v, others)
 
     @torch.no_grad()
     def mask(self, positives: Tensor, phrases: Tensor, own: Tensor, others: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ class RelCLIP(nn.Module):
         losses = {}
         for level, loss in self.rcl.items():
             positives = phrase_components(level, truth.triplets)
-            parts = loss(v[level][truth.rows], tau, tables[level], positives)
+            parts = loss(v[level].index_select(0, truth.rows), tau, tables[level], positives)
             losses[f"loss_rcl_{level}"] = self.rcl_weight / len(v) * parts["loss"]
         return losses
 
@@ -174,10 +174,13 @@ def accuracy(similarity: Tensor, triplets: Tensor) -> Tensor:
     return (similarity[:, 1:].argmax(dim=1) + 1 == triplets[:, 2]).float().mean()
 
 
-def foreground(proposals: Sequence[Any], pairs: Pairs, rel_labels: Sequence[Tensor]) -> Truth:
-    """The pairs of a training batch that have a predicate, with what they really are."""
+def true_foreground(
+    proposals: Sequence[Any], pairs: Pairs, rel_labels: Sequence[Tensor], rows: Optional[Tensor] = None
+) -> Truth:
+    """The pairs of a training batch that have a predicate, with what they really are; their rows where known."""
     triplets = torch.cat([true_labels(proposals)[pairs.ends], torch.cat(list(rel_labels)).long()[:, None]], dim=1)
-    rows = (triplets > 0).all(dim=1).nonzero()[:, 0]
+    if rows is None:  # on a GPU the host waits for this
+        rows = (triplets > 0).all(dim=1).nonzero()[:, 0]
     return Truth(rows, triplets[rows])
 
 
@@ -186,19 +189,33 @@ def relclip_on(base: type) -> type:
     """A predictor with RelCLIP, in its attribute `relclip`; everything of the base keeps its name."""
 
     class RelCLIPOnBase(base):  # type: ignore[misc, valid-type]
+        takes_foreground = True  # the argument `foreground`: rows of the pairs with a predicate, int64 [f]
+
         def __init__(self, config: Any, in_channels: int) -> None:
             super().__init__(config, in_channels)
             self.reader = PairReader(self, config, in_channels)
             self.relclip = RelCLIP(config, self.reader.visual_dim, self.reader.end_dim)
 
-        def forward(self, proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger=None):
+        def forward(
+            self,
+            proposals,
+            rel_pair_idxs,
+            rel_labels,
+            rel_binarys,
+            roi_features,
+            union_features,
+            logger=None,
+            foreground=None,
+        ):
             """As the base's, with its losses and loss_rcl_<level>."""
             with self.reader.listen(self) as heard:
                 objects, base, losses, *_ = super().forward(
                     proposals, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger
                 )
             pairs = self.reader.read(heard, proposals, rel_pair_idxs, roi_features, union_features, objects)
-            truth = foreground(proposals, pairs, rel_labels) if self.training and rel_labels is not None else None
+            truth = None
+            if self.training and rel_labels is not None:
+                truth = true_foreground(proposals, pairs, rel_labels, foreground)
             logits, contrastive = self.relclip(torch.cat(list(base)), pairs, truth)
             return objects, logits.split([len(p) for p in rel_pair_idxs]), {**losses, **contrastive}
 
