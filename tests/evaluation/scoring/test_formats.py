@@ -23,13 +23,13 @@ from evaluation.scoring.world import (
 )  # fmt: skip
 from support import PARITY, parity_config, vg_dataset
 
+from maskrcnn_benchmark.data.datasets.evaluation import stored_arrays
 from maskrcnn_benchmark.data.datasets.evaluation.scoring import (
     json_stream,
     names,
     parse_fields,
     read_annotated_set,
     score_predictions,
-    stored_arrays,
     zero_shot_of,
 )
 from maskrcnn_benchmark.data.datasets.evaluation.scoring import score as score_module

@@ -21,12 +21,12 @@ from maskrcnn_benchmark.data.datasets.vg_format import (
 )
 from maskrcnn_benchmark.utils.errors import InputError
 
+from ..stored_arrays import StoredArrays
 from ..vg.image_ranks import AnnotatedGraph
 from .clean import checked_boxes, checked_places
 from .json_stream import stream_json
 from .notes import Notes
 from .saved_boxlists import SUFFIXES, annotations_of, numbers_of
-from .stored_arrays import StoredArrays
 
 _BACKGROUND = "__background__"
 

@@ -108,7 +108,7 @@ def score_predictions(
     if not task:
         task = reader.task() if isinstance(reader, EvalResults) else "sgdet"
         notes.say(f"the task is {task}" + (", as boxes and classes show" if isinstance(reader, EvalResults) else ""))
-    graphs = GraphEvaluator(protocol, task, annotated, zero_shot, novel)
+    graphs = GraphEvaluator(protocol, task, annotated, zero_shot, novel, per_image=False)
     with SGBenchWriter(export, annotated, graphs.protocol.max_k) if export else nullcontext() as writer:
         seen_images = _score_images(
             path,

@@ -42,9 +42,10 @@ def relation_summary(graphs: GraphEvaluator) -> dict[str, Any]:
 
 
 def write_relation_files(graphs: GraphEvaluator, folder: str) -> None:
-    """Write SGB's `result_dict.pytorch`, the ranks, and the zero-shot triplets."""
-    with atomic_write(os.path.join(folder, "result_dict.pytorch")) as path:
-        torch.save(graphs.result_dict, path)
+    """Write SGB's `result_dict.pytorch` where it was filled, the ranks, and the zero-shot triplets."""
+    if graphs.per_image:
+        with atomic_write(os.path.join(folder, "result_dict.pytorch")) as path:
+            torch.save(graphs.result_dict, path)
     graphs.save_ranks(os.path.join(folder, "ranks.npz"))
     write_json(os.path.join(folder, "zero_shot_triplets.json"), graphs.zero_shot.triplets.tolist())
     if kinds := _zero_shot_of_split(graphs)[1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from array import array as numbers
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -11,18 +12,20 @@ import numpy as np
 
 
 class StoredArrays(Sequence):
-    """Arrays [n, columns] (or [n]) of one type; written once, read at any place.
+    """Arrays [n, columns] (or [n]) of one type; written once, read at any place. In memory each takes eight bytes.
 
     >>> stored = StoredArrays(np.int64, 2)
-    >>> stored.append([[1, 2], [3, 4]]); stored.append([])
+    >>> stored.append([[1, 2], [3, 4]]); stored.append([]); stored.append([[5, 6]])
     >>> stored[0].tolist(), stored[1].shape, len(stored)
-    ([[1, 2], [3, 4]], (0, 2), 2)
+    ([[1, 2], [3, 4]], (0, 2), 3)
+    >>> stored.joined(np.array([2, 0, 1])).tolist()
+    [[5, 6], [1, 2], [3, 4]]
     """
 
     def __init__(self, dtype, columns: int | None = None):
         self.dtype, self.columns = np.dtype(dtype), columns
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the list is there)
-        self._starts, self._unflushed = [0], False
+        self._starts, self._unflushed = numbers("q", [0]), False
 
     def append(self, array) -> None:
         """Add an array."""
@@ -38,6 +41,16 @@ class StoredArrays(Sequence):
             stored.append(change(array))
         return stored
 
+    def joined(self, places: np.ndarray) -> np.ndarray:
+        """The arrays at int [m] places, one after the other, as one; neighbours are read at once."""
+        runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
+        return self._shaped(b"".join(self._read(run[0], run[-1] + 1) for run in runs if len(run)))
+
+    def lengths(self, places: np.ndarray) -> np.ndarray:
+        """How many rows each of the arrays at int [m] places has, int64 [m]."""
+        starts = np.frombuffer(self._starts, dtype=np.int64)
+        return (starts[places + 1] - starts[places]) // (self.dtype.itemsize * (self.columns or 1))
+
     def __len__(self) -> int:
         return len(self._starts) - 1
 
@@ -50,9 +63,16 @@ class StoredArrays(Sequence):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
+        return self._shaped(self._read(index, index + 1))
+
+    def _read(self, first: int, end: int) -> bytes:
+        """The bytes of the arrays from one place up to another."""
         if self._unflushed:
             self._file.flush()
             self._unflushed = False
-        start, end = self._starts[index], self._starts[index + 1]
-        values = np.frombuffer(os.pread(self._file.fileno(), end - start, start), dtype=self.dtype)
+        start = self._starts[first]
+        return os.pread(self._file.fileno(), self._starts[end] - start, start)
+
+    def _shaped(self, data: bytes) -> np.ndarray:
+        values = np.frombuffer(data, dtype=self.dtype)
         return values if self.columns is None else values.reshape(-1, self.columns)
