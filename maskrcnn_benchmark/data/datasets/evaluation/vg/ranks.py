@@ -6,6 +6,7 @@ G annotated relations of an image, T those of all images; R predicates with back
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -84,9 +85,8 @@ def match_pairs(pairs: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarr
     Returns:
         [P, G], of the type of `agreement`.
     """
-    return np.minimum(
-        agreement[pairs[:, 0, None], gt_relations[None, :, 0]], agreement[pairs[:, 1, None], gt_relations[None, :, 1]]
-    )
+    subjects, objects = (agreement.take(gt_relations[:, end], axis=1) for end in (0, 1))
+    return np.minimum(subjects.take(pairs[:, 0], axis=0), objects.take(pairs[:, 1], axis=0))
 
 
 def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:
@@ -99,8 +99,11 @@ def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreem
     Returns:
         bool [P, G].
     """
-    same = pred_relations[:, 2, None] == gt_relations[None, :, 2]
-    return match_pairs(pred_relations, gt_relations, agreement) & same
+    return match_pairs(pred_relations, gt_relations, agreement) & _same_predicate(pred_relations, gt_relations)
+
+
+def _same_predicate(pred_relations: np.ndarray, gt_relations: np.ndarray) -> np.ndarray:
+    return pred_relations[:, 2, None] == gt_relations[None, :, 2]
 
 
 def first_match_rank(matches: np.ndarray, limit: int = MAX_RANK) -> np.ndarray:
@@ -182,22 +185,41 @@ def best_relations(
         InputError: a score that is no number.
     """
     foreground, rows = rel_scores[:, 1:], np.arange(len(pairs))
-    weight = obj_scores[pairs[:, 0]] * obj_scores[pairs[:, 1]]
-    best = weight * foreground.max(1, initial=-np.inf)
-    if not np.isfinite(best).all():
-        raise InputError("scores of relations or objects are nan or infinite")
-    if len(pairs) > limit:
+    weight = obj_scores.take(pairs[:, 0]) * obj_scores.take(pairs[:, 1])
+    highest = _highest(weight, rel_scores)
+    if len(pairs) > 2 * limit:
+        # Pairs come best first, so the first tell what is too little: no relation is among the best whose objects score
+        # less than that even with the highest of all scores.
+        first = weight[:limit] * foreground[:limit].max(1)
+        rows = np.flatnonzero(weight * highest >= first.min())
+    least = -np.inf
+    if len(rows) > limit:
         # The best relations are those of pairs whose own best one is among the best.
-        rows = np.flatnonzero(best >= np.partition(best, -limit)[-limit])
-    cost = -(weight[rows, None] * foreground[rows]).ravel()
-    if len(cost) > limit:
+        best = weight[rows] * foreground[rows].max(1)
+        least = np.partition(best, -limit)[-limit]
+        rows = rows[best >= least]
+    scores = (weight[rows, None] * foreground[rows]).ravel()
+    candidates = np.flatnonzero(scores >= least)
+    if len(candidates) > 2 * limit:
         # Sorting the few that reach the last score that counts, not all: ties at the end are cut after sorting.
-        candidates = np.flatnonzero(cost <= np.partition(cost, limit - 1)[limit - 1])
-    else:
-        candidates = np.arange(len(cost))
-    chosen = candidates[np.argsort(cost[candidates], kind="stable")[:limit]]
+        reached = scores[candidates]
+        candidates = candidates[reached >= np.partition(reached, -limit)[-limit]]
+    chosen = candidates[np.argsort(-scores[candidates], kind="stable")[:limit]]
     row, predicate = np.divmod(chosen, foreground.shape[1])
     return np.column_stack((pairs[rows[row]], predicate + 1))
+
+
+def _highest(weight: np.ndarray, rel_scores: np.ndarray) -> float:
+    """The highest score of a relation; `InputError` where a score is no number, or a pair has none that is."""
+    if not rel_scores.size:
+        return 0.0
+    highest, lowest = float(rel_scores.max()), float(rel_scores.min())  # nan if any is
+    if math.isfinite(highest) and math.isfinite(lowest) and math.isfinite(weight.max()):
+        return highest
+    best = rel_scores[:, 1:].max(1)
+    if not np.isfinite(weight * best).all():
+        raise InputError("scores of relations or objects are nan or infinite")
+    return float(best.max())
 
 
 def lists_from_scores(
@@ -264,22 +286,28 @@ def rank_lists(
         the predictions on annotated pairs; `matched_pair_rank` of the first relation that has the right pair, whatever
         its predicate.
     """
-    main = lists.graph if constraint == "graph" else lists.free
 
-    def rank(relations: np.ndarray) -> np.ndarray:
-        matches = match_relations(relations[:limit], gt_relations, agreement)
+    def matches(relations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of relations, and of their pairs."""
+        of_pair = match_pairs(relations[:limit], gt_relations, agreement)
+        return of_pair & _same_predicate(relations[:limit], gt_relations), of_pair
+
+    def rank(relations: np.ndarray, found: np.ndarray) -> np.ndarray:
         if overlaps is None:
-            return first_match_rank(matches, limit)
-        return one_match_rank(matches, match_pairs(relations[:limit], gt_relations, overlaps), limit)
+            return first_match_rank(found, limit)
+        return one_match_rank(found, match_pairs(relations[:limit], gt_relations, overlaps), limit)
 
-    free_rank = rank(lists.free)
-    nothing = np.full(len(gt_relations), limit)
-    return {
-        "rank": rank(lists.graph) if constraint == "graph" else free_rank,
-        "nogc_rank": free_rank,
-        "pair_rank": nothing if lists.annotated is None else rank(lists.annotated),
-        "matched_pair_rank": first_match_rank(match_pairs(main[:limit], gt_relations, agreement), limit),
-    }
+    found, of_pair = matches(lists.free)
+    ranks = {"rank": rank(lists.free, found)}
+    ranks["nogc_rank"] = ranks["rank"]
+    if constraint == "graph":
+        found, of_pair = matches(lists.graph)
+        ranks["rank"] = rank(lists.graph, found)
+    if lists.annotated is None:
+        ranks["pair_rank"] = np.full(len(gt_relations), limit)
+    else:
+        ranks["pair_rank"] = rank(lists.annotated, matches(lists.annotated)[0])
+    return ranks | {"matched_pair_rank": first_match_rank(of_pair, limit)}
 
 
 def rank_relations(
