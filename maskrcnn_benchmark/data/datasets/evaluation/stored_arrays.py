@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from array import array as numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
+
+_AT_ONCE = 256  # arrays that are read together where all are gone through
 
 
 class StoredArrays(Sequence):
@@ -33,6 +35,13 @@ class StoredArrays(Sequence):
         self._file.write(data)
         self._starts.append(self._starts[-1] + len(data))
         self._unflushed = True
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        places = np.arange(len(self))
+        for first in range(0, len(self), _AT_ONCE):
+            some = places[first : first + _AT_ONCE]
+            ends = np.cumsum(self.lengths(some))
+            yield from np.split(self._shaped(self._read(first, first + len(some))), ends[:-1])
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> StoredArrays:
         """The arrays after a change, each."""

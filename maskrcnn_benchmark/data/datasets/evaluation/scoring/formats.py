@@ -48,7 +48,7 @@ class Reader:
         self.path, self.annotated, self.notes = path, annotated, notes
         self.classes = Numbering(annotated.ind_to_classes, "class")
         self.predicates = Numbering(annotated.ind_to_predicates, "predicate")
-        self.foreign: list[str] = []  # images that the test set lacks
+        self.foreign, self.first_foreign = 0, ""  # images that the test set lacks
 
     def __iter__(self) -> Iterator[Image]:
         raise NotImplementedError
@@ -57,7 +57,8 @@ class Reader:
         """The number of an image; None, and remembered, where the test set lacks it."""
         index = self.annotated.find(key)
         if index is None:
-            self.foreign.append(key)
+            self.foreign += 1
+            self.first_foreign = self.first_foreign or key
         return index
 
     def close(self) -> None:
@@ -65,7 +66,7 @@ class Reader:
         self.notes.say(*self.classes.notes(), *self.predicates.notes())
         if self.foreign:
             self.notes.say(
-                f"{len(self.foreign):,} images are not in the test set, such as {self.foreign[0]}; they were left out"
+                f"{self.foreign:,} images are not in the test set, such as {self.first_foreign}; they were left out"
             )
 
 

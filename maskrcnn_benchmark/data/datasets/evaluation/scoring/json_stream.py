@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.errors import InputError
 
-_CHUNK = 1 << 20  # characters
+_CHUNK = 1 << 20  # bytes
 
 
 def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -27,17 +28,20 @@ def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterato
     if not os.path.isfile(path):
         raise InputError(f"{path} does not exist")
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, "rb") as stream:
             yield from _entries(_Reader(stream), lists)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is cut short or no json: {error}") from error
 
 
 class _Reader:
-    """A window on the text of a file that moves on with what has been read."""
+    """A window on the text of a binary file that moves on with what has been read."""
 
-    def __init__(self, stream):
-        self.stream = stream
+    def __init__(self, stream: BinaryIO):
+        self.stream, self.as_text = (
+            stream,
+            codecs.getincrementaldecoder("utf-8-sig")().decode,
+        )  # quicker than a text file
         self.text, self.place, self.ended = "", 0, False
         self.decode = json.JSONDecoder().raw_decode
 
@@ -46,7 +50,7 @@ class _Reader:
         rest = self.text[self.place :]
         new = self.stream.read(max(_CHUNK, len(rest)))
         self.ended = not new
-        self.text, self.place = rest + new, 0
+        self.text, self.place = rest + self.as_text(new, self.ended), 0
         return not self.ended
 
     def peek(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ from .sgg_eval import (
     SGZeroShotRecall,
     predicate_lines,
 )
-from .zero_shot import ZeroShot
+from .zero_shot import ZeroShot, distinct_triplets
 
 
 class GraphEvaluator:
@@ -178,6 +179,11 @@ class GraphEvaluator:
                 part = f"{label:>5} @ {k}: {value:.4f}; " if at else f"{label:>5}: {value:.4f}; "
                 lines[label] = lines.get(label, "SGG eval: ") + part
         return text + "".join(f"{line} for mode={self.task}.\n" for line in lines.values())
+
+    @cached_property
+    def annotated_triplets(self) -> np.ndarray:
+        """The different (subject class, object class, predicate) of the test set, int64 [U, 3]."""
+        return distinct_triplets(self.test_set.gt_classes, self.test_set.relationships)
 
     def recall_by_predicate(self) -> dict[str, dict[str, float]]:
         """After `compute`: recall of each predicate by its name, for `mR@k` and `ng-mR@k`."""

@@ -17,6 +17,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 TOP_K = (20, 50, 100)
 # A relation that none of the first 100 predictions matches has this rank; the usual recalls look no further down.
 MAX_RANK = max(TOP_K)
+_BITS = 20  # of each integer in a code, see `pack`
 # The ranks of a relation, see `rank_lists`.
 RANKS = ("rank", "nogc_rank", "pair_rank", "matched_pair_rank", "predicate_rank")
 
@@ -259,7 +260,7 @@ def lists_from_triplets(
         free: int [L, 3], those that count without graph constraint; None: `relations`.
     """
     _, first = np.unique(pack(relations[:, :2]), return_index=True)
-    graph = relations[np.sort(first)]
+    graph = relations if len(first) == len(relations) else relations[np.sort(first)]
     on_annotated = None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]]
     return RankedLists(graph, relations if free is None else free, on_annotated)
 
@@ -300,7 +301,7 @@ def rank_lists(
     found, of_pair = matches(lists.free)
     ranks = {"rank": rank(lists.free, found)}
     ranks["nogc_rank"] = ranks["rank"]
-    if constraint == "graph":
+    if constraint == "graph" and lists.graph is not lists.free:
         found, of_pair = matches(lists.graph)
         ranks["rank"] = rank(lists.graph, found)
     if lists.annotated is None:
@@ -394,8 +395,21 @@ def contains_triplets(triplets: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def pack(rows: np.ndarray) -> np.ndarray:
-    """One int64 for each row of small non-negative integers."""
-    return (np.asarray(rows, dtype=np.int64) << 20 * np.arange(rows.shape[1])).sum(1)
+    """One int64 for each row of up to three non-negative integers below 2^20."""
+    rows = np.asarray(rows, dtype=np.int64)
+    codes = rows[:, 0].copy()
+    for column in range(1, rows.shape[1]):
+        codes += rows[:, column] << _BITS * column
+    return codes
+
+
+def unpack(codes: np.ndarray, columns: int) -> np.ndarray:
+    """The rows that `pack` made codes of.
+
+    >>> unpack(pack(np.array([[1, 2, 3], [4, 5, 6]])), 3).tolist()
+    [[1, 2, 3], [4, 5, 6]]
+    """
+    return codes[:, None] >> _BITS * np.arange(columns) & (1 << _BITS) - 1
 
 
 def mean(values) -> float:

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from .graph_evaluator import GraphEvaluator
 from .ranks import contains_triplets
 from .test_set import annotation_fingerprint, triplet_fingerprint
-from .zero_shot import KINDS, distinct_triplets
+from .zero_shot import KINDS
 
 
 def metrics_as_json(found: dict[str, float]) -> dict[str, float | None]:
@@ -78,6 +78,6 @@ def write_json(path: str, content: Any, indent: int | None = None) -> None:
 
 def _zero_shot_of_split(graphs: GraphEvaluator):
     """The zero-shot triplets that the evaluated split has, int64 [Z, 3], and those of each kind."""
-    annotated = distinct_triplets(graphs.test_set.gt_classes, graphs.test_set.relationships)
+    annotated = graphs.annotated_triplets
     kinds = {kind: annotated[chosen] for kind, chosen in graphs.zero_shot.kinds(annotated).items()}
     return annotated[contains_triplets(annotated, graphs.zero_shot.triplets)], kinds

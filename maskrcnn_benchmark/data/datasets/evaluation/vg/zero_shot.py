@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,12 +18,13 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
-from .ranks import contains_triplets
+from .ranks import contains_triplets, pack, unpack
 from .test_set import triplet_fingerprint
 
 _KEY = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
 KINDS = ("seen_pair", "new_pair")
 _NONE = np.zeros((0, 3), dtype=np.int64)
+_IMAGES_AT_A_TIME, _LEAST_WAITING = 1000, 100_000
 
 
 class TrainingTriplets(NamedTuple):
@@ -122,12 +123,22 @@ def load_zero_shot(cfg, dataset) -> ZeroShot:
     return ZeroShot(evaluated[~contains_triplets(evaluated, training.triplets)], training)
 
 
-def distinct_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
-    """The different (subject class, object class, predicate) of a split, int64 [U, 3], sorted; see `all_triplets`."""
-    return np.unique(all_triplets(gt_classes, relationships), axis=0)
+def distinct_triplets(gt_classes: Sequence[np.ndarray], relationships: Sequence[np.ndarray]) -> np.ndarray:
+    """The different (subject class, object class, predicate) of a split, int64 [U, 3], sorted; see `all_triplets`.
+
+    Memory grows with the different ones only.
+    """
+    found, waiting = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    for first in range(0, len(relationships), _IMAGES_AT_A_TIME):
+        some = slice(first, first + _IMAGES_AT_A_TIME)
+        codes = pack(all_triplets(gt_classes[some], relationships[some])[:, ::-1])  # sorted by the first column first
+        waiting = np.concatenate((waiting, np.unique(codes)))
+        if len(waiting) > max(len(found), _LEAST_WAITING):  # sorted in only when that is worth the sorting
+            found, waiting = np.union1d(found, waiting), waiting[:0]
+    return unpack(np.union1d(found, waiting), 3)[:, ::-1]
 
 
-def all_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
+def all_triplets(gt_classes: Sequence[np.ndarray], relationships: Sequence[np.ndarray]) -> np.ndarray:
     """The (subject class, object class, predicate) of every relation of a split.
 
     Args:
