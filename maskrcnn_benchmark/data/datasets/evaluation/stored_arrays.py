@@ -37,18 +37,20 @@ class StoredArrays(Sequence):
         self._unflushed = True
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        places = np.arange(len(self))
-        for first in range(0, len(self), _AT_ONCE):
-            some = places[first : first + _AT_ONCE]
-            ends = np.cumsum(self.lengths(some))
-            yield from np.split(self._shaped(self._read(first, first + len(some))), ends[:-1])
+        for first, last in self._blocks():
+            ends = np.cumsum(self.lengths(np.arange(first, last)))
+            yield from np.split(self._shaped(self._read(first, last)), ends[:-1])
 
-    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> StoredArrays:
-        """The arrays after a change, each."""
-        stored = StoredArrays(self.dtype, self.columns)
-        for array in self:
-            stored.append(change(array))
-        return stored
+    def change(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Give every row another content; `change` gets the rows of many arrays and gives as many."""
+        for first, last in self._blocks():
+            data = change(self._shaped(self._read(first, last))).astype(self.dtype).tobytes()
+            os.pwrite(self._file.fileno(), data, self._starts[first])
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """First places and ends of arrays that are read together."""
+        for first in range(0, len(self), _AT_ONCE):
+            yield first, min(first + _AT_ONCE, len(self))
 
     def joined(self, places: np.ndarray) -> np.ndarray:
         """The arrays at int [m] places, one after the other, as one; neighbours are read at once."""

@@ -25,7 +25,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from ..stored_arrays import StoredArrays
 from ..vg.image_ranks import AnnotatedGraph
 from .clean import checked_boxes, checked_places
-from .json_stream import stream_json
+from .json_stream import stream_graphs, stream_json
 from .notes import Notes
 from .saved_boxlists import SUFFIXES, annotations_of, numbers_of
 
@@ -177,7 +177,7 @@ def read_annotated_set(
     names = load_info(dict_file)[:2] if dict_file else None
     if str(path).endswith(SUFFIXES):
         return _of_eval_results(path, names)
-    first = next(iter(stream_json(path, ("data",))), None)
+    first = next(iter(stream_graphs(path, ("data",))), None)
     if first is None:
         raise InputError(f"{path} has no image")
     if isinstance(first[1], dict) and "objects" in first[1]:
@@ -223,7 +223,7 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
     classes, predicates = (
         _Numbers(each, names is None) for each in (annotated.ind_to_classes, annotated.ind_to_predicates)
     )
-    for file_name, graph in stream_json(path):
+    for file_name, graph in stream_graphs(path):
         with entry(path, f"image {file_name}"):
             if not isinstance(graph, dict) or not isinstance(graph["objects"], list):
                 raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
@@ -235,10 +235,8 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
             _add(annotated, file_name, graph, boxes, [classes[one["name"]] for one in objects], rows)
     if names is None:
         order = classes.by_the_alphabet(), predicates.by_the_alphabet()
-        annotated.gt_classes = annotated.gt_classes.changed(lambda labels: order[0][labels])
-        annotated.relationships = annotated.relationships.changed(
-            lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]]))
-        )
+        annotated.gt_classes.change(lambda labels: order[0][labels])
+        annotated.relationships.change(lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]])))
         annotated.ind_to_classes, annotated.ind_to_predicates = classes.names, predicates.names
     annotated.notes = [f"annotation: {line}" for line in notes.lines()]
     return annotated

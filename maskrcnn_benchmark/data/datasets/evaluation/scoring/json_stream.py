@@ -6,11 +6,42 @@ import codecs
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.errors import InputError
 
+LINES = (".jsonl", ".ndjson")  # how files end that have a json object in each line
 _CHUNK = 1 << 20  # bytes
+
+
+def stream_graphs(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Scene graphs by the names of their images: of json lines, or else the entries of `stream_json`.
+
+    Args:
+        path: `.jsonl`, a folder with the `predictions*.jsonl` of tools/predict.py, or json.
+
+    Raises:
+        InputError: see `stream_json`; a folder without predictions; a line that is no object with `image`.
+    """
+    if not os.path.isdir(path) and not str(path).endswith(LINES):
+        yield from stream_json(path, lists)
+        return
+    files = sorted(Path(path).glob("predictions*.jsonl")) if os.path.isdir(path) else [path]
+    if not files:
+        raise InputError(f"folder {path} has no predictions.jsonl, as tools/predict.py writes it")
+    for file in files:
+        if not os.path.isfile(file):
+            raise InputError(f"{file} does not exist")
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    entry = json.loads(line)
+                except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                    raise InputError(f"{file}, line {number} is cut short or no json: {error}") from error
+                if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+                    raise InputError(f"{file}, line {number} is no object with the name of its image as `image`")
+                yield entry["image"], entry
 
 
 def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
