@@ -16,6 +16,7 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
+from .content_cache import counted_once
 from .images import image_size, load_image
 from .sparse_statistics import CountTable, ShareTable, SparseCounts, is_large, log_shares
 from .vg_format import (
@@ -197,11 +198,12 @@ class VGDataset(torch.utils.data.Dataset):
         target.add_field("relation_tuple", torch.as_tensor(relations, dtype=torch.int64))
         return target
 
-    def get_statistics(self, must_overlap: bool = True) -> dict:
+    def get_statistics(self, must_overlap: bool = True, cache_dir: str = "") -> dict:
         """Counts of the training split: SGB's `fg_matrix`, `pred_dist` and the names.
 
         Args:
             must_overlap: count relations and pairs of overlapping boxes only, as SGB does.
+            cache_dir: see `get_VG_statistics`.
 
         Returns:
             fg_matrix: int64 [O, O, R], how often a subject class and an object class stand in a relation; channel 0
@@ -222,7 +224,7 @@ class VGDataset(torch.utils.data.Dataset):
             fg_matrix = CountTable(counts, torch.int64 if shares is None else torch.float64)
             pred_dist = ShareTable(counts, torch.float32)
         else:
-            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap)
+            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap, cache_dir)
             found[:, :, 0] = background + 1
             fg_matrix, pred_dist = torch.from_numpy(found), torch.from_numpy(log_shares(found)).float()
         return {
@@ -266,6 +268,7 @@ def get_VG_statistics(
     must_overlap: bool = True,
     num_val_im: int = 5000,
     filter_non_overlap: bool = True,
+    cache_dir: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count relations and pairs of boxes in the training split.
 
@@ -273,20 +276,30 @@ def get_VG_statistics(
         must_overlap: as background, count pairs of overlapping boxes only (all pairs of an image without any).
         num_val_im: training images taken off for validation, where the h5 marks none.
         filter_non_overlap: leave out relations of boxes that do not overlap.
+        cache_dir: where the counts of a file are kept, see `content_cache.counted_once`.
 
     Returns:
         int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs. Where the
         h5 has `predicate_weights`, the predicates of a pair of boxes count as often as each of them is drawn, together
         once, float64.
     """
-    graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
-    triplets = np.ravel_multi_index(graphs.triplets().T, shape)
-    fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
-    bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
-    for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
-        labels = graphs.labels[pairs]
-        bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
-    return fg.reshape(shape), bg.reshape(shape[:2])
+
+    def count() -> dict[str, np.ndarray]:
+        graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
+        triplets = np.ravel_multi_index(graphs.triplets().T, shape)
+        fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
+        bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
+        for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
+            labels = graphs.labels[pairs]
+            bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
+        seen = np.flatnonzero(fg)  # few of all triplets
+        return {"shape": np.array(shape), "triplets": seen, "counts": fg[seen], "pairs": bg.reshape(shape[:2])}
+
+    facts = [must_overlap, num_val_im, filter_non_overlap]
+    found = counted_once(cache_dir, "statistics", (roidb_file, dict_file), facts, count)
+    fg = np.zeros(found["shape"], dtype=found["counts"].dtype)
+    fg.flat[found["triplets"]] = found["counts"]
+    return fg, found["pairs"]
 
 
 def _counted_graphs(roidb_file: str, dict_file: str, num_val_im: int, filter_non_overlap: bool) -> tuple:
