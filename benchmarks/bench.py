@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ from made_up import (
     write_data_set,
 )
 from PIL import Image
-from plain import count_relations, every_pair_by_itself, open_images
+from plain import count_relations, every_pair_by_itself, list_images, open_images
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -206,15 +207,22 @@ class Bench:
         def opened(files=large) -> VGDataset:
             return VGDataset("train", **files, num_val_im=0, filter_non_overlap=False)
 
-        def counted(files=small) -> tuple[np.ndarray, np.ndarray]:
-            return get_VG_statistics(**files, num_val_im=0, filter_non_overlap=False)
+        def counted(files=small, cache_dir="") -> tuple[np.ndarray, np.ndarray]:
+            return get_VG_statistics(**files, num_val_im=0, filter_non_overlap=False, cache_dir=cache_dir)
 
         dataset, expected = opened(), open_images(large["roidb_file"])
         for ours, theirs in zip((dataset.gt_boxes, dataset.gt_classes, dataset.relationships), expected, strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-        ratio, words = compare(lambda: open_images(large["roidb_file"]), opened, self.repeats, warm=False)
+
+        def one_by_one() -> list[str]:
+            open_images(large["roidb_file"])
+            return list_images(large["img_dir"], large["image_file"])
+
+        assert one_by_one()[: len(dataset)] == dataset.filenames
+        ratio, words = compare(one_by_one, opened, self.repeats, warm=False)
         rows = [Row(f"opening {many} images, loop over images / at once", ratio, "at least 10", words)]
         by_image = open_images(small["roidb_file"])
+        kept = partial(counted, cache_dir=os.path.join(self.folder, "cache"))
         fg, bg = counted()
 
         def loop() -> tuple[np.ndarray, np.ndarray]:
@@ -223,6 +231,12 @@ class Bench:
         assert all(np.array_equal(a, b) for a, b in zip((fg, bg), loop(), strict=True))
         ratio, words = compare(loop, counted, self.repeats, warm=False)
         rows.append(Row(f"statistics of {some} images, loop over images / at once", ratio, "at least 30", words))
+        counted_large = partial(counted, large)
+        kept_large = partial(kept, large)
+        for _ in range(2):  # as they are counted, and as they are read
+            assert all(np.array_equal(a, b) for a, b in zip(kept_large(), counted_large(), strict=True))
+        ratio, words = compare(counted_large, kept_large, self.repeats, warm=False)
+        rows.append(Row(f"statistics of {many} images, counted / from the cache", ratio, "", words))
 
         path = os.path.join(self.folder, "photo.jpg")
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)).resize((800, 600)).save(path)

@@ -347,13 +347,15 @@ def _pairs(boxes: np.ndarray, counts: np.ndarray, must_overlap: bool) -> np.ndar
     partners = np.repeat(counts, counts)
     subjects = np.repeat(np.arange(len(boxes)), partners)
     objects = ranges(np.repeat(np.cumsum(counts) - counts, counts), partners)
-    pairs = np.column_stack((subjects, objects))[subjects != objects]
-    if not must_overlap:
-        return pairs
-    overlap = overlap_areas(boxes[pairs[:, 0]], boxes[pairs[:, 1]], to_move=0) > 0
-    image = np.repeat(np.arange(len(counts)), counts)[pairs[:, 0]]
-    any_overlap = np.bincount(image[overlap], minlength=len(counts)) > 0
-    return pairs[overlap | ~any_overlap[image]]
+    wanted = subjects != objects
+    if must_overlap:
+        overlap = wanted.copy()
+        for low, high in np.ascontiguousarray(boxes.T).reshape(2, 2, -1).transpose(1, 0, 2):  # of x, then of y
+            overlap &= np.minimum(high[subjects], high[objects]) > np.maximum(low[subjects], low[objects])
+        image = np.repeat(np.arange(len(counts)), counts**2)
+        any_overlap = np.bincount(image[overlap], minlength=len(counts)) > 0
+        wanted = overlap | (wanted & ~any_overlap[image])
+    return np.column_stack((subjects[wanted], objects[wanted]))
 
 
 def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> np.ndarray:
@@ -406,6 +408,6 @@ def _check_images(img_dir: str, filenames: list[str]) -> None:
     if not os.path.isdir(img_dir):
         raise InputError(f"image folder {img_dir} does not exist; {WHERE}")
     there = set(os.listdir(img_dir))
-    missing = [name for name in filenames if os.path.basename(name) not in there]
+    missing = [name for name in filenames if name.rpartition(os.sep)[2] not in there]
     if missing:
         raise InputError(f"{len(missing)} of {len(filenames)} images are missing, the first is {missing[0]}; {WHERE}")
