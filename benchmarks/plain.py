@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
+import os
 from collections.abc import Iterator
 from unittest import mock
 
@@ -69,6 +71,14 @@ def open_images(roidb_file: str) -> tuple[list[np.ndarray], list[np.ndarray], li
         found[1].append(data["labels"][first : last + 1, 0])
         found[2].append(np.array(relations))
     return found
+
+
+def list_images(img_dir: str, image_file: str) -> list[str]:
+    """Paths of the images of a list that exist, each looked for by itself."""
+    with open(image_file, encoding="utf-8") as stream:
+        infos = json.load(stream)
+    paths = [os.path.join(img_dir, f"{info['image_id']}.jpg") for info in infos]
+    return [path for path in paths if os.path.exists(path)]
 
 
 def count_relations(

@@ -49,7 +49,7 @@ def get_dataset_statistics(cfg) -> dict:
     data = load_catalog(cfg).DatasetCatalog.get(cfg.DATASETS.TRAIN[0], cfg)
     dataset = getattr(D, data["factory"])(**{**data["args"], "custom_eval": False})
     check_class_counts(cfg, dataset)
-    return dataset.get_statistics(cfg.DATASETS.STATISTICS_OVERLAP)
+    return dataset.get_statistics(cfg.DATASETS.STATISTICS_OVERLAP, cfg.MODEL.LANGUAGE.CACHE_DIR)
 
 
 def check_class_counts(cfg, dataset, predicates: bool = True) -> None:

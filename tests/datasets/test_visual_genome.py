@@ -83,7 +83,7 @@ def test_statistics_do_not_depend_on_how_images_are_grouped(monkeypatch):
     dataset = vg_dataset("train")
     args = (dataset.img_dir, dataset.roidb_file, dataset.dict_file, dataset.image_file)
     whole = get_VG_statistics(*args, num_val_im=10)
-    monkeypatch.setattr("maskrcnn_benchmark.data.datasets.visual_genome._PAIRS_AT_A_TIME", 50)
+    monkeypatch.setattr("maskrcnn_benchmark.data.datasets.box_pairs._PAIRS_AT_A_TIME", 50)
     for one, other in zip(whole, get_VG_statistics(*args, num_val_im=10), strict=True):
         np.testing.assert_array_equal(one, other)
 

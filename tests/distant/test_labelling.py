@@ -73,7 +73,7 @@ def label_slowly(arrays, images, base, rule, even=False):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_labels_equal_a_loop(rule, seed, base, monkeypatch):
-    monkeypatch.setattr("maskrcnn_benchmark.data.datasets.visual_genome._PAIRS_AT_A_TIME", 40)
+    monkeypatch.setattr("maskrcnn_benchmark.data.datasets.box_pairs._PAIRS_AT_A_TIME", 40)
     arrays = make_arrays(seed)
     images = training_images(arrays, 0)
     labels = label_images(arrays, images, base, rule)

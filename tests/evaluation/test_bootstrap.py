@@ -14,12 +14,12 @@ from maskrcnn_benchmark.data.datasets.evaluation.vg.image_ranks import rank_grap
 from maskrcnn_benchmark.data.datasets.evaluation.vg.metrics import (
     GroupMeanRecall,
     PairRecall,
-    RankTable,
     Recalls,
     RelativeRecall,
-    compute_all,
+    average_all,
 )
 from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import PROTOCOLS
+from maskrcnn_benchmark.data.datasets.evaluation.vg.rank_table import PART, Part, RankTable
 
 IMAGES = 20
 
@@ -29,6 +29,16 @@ def make_metrics(average, table=None):
     groups = {"head": np.array([0, 1])}
     shared = (card, PREDICATES, table or RankTable())
     return [kind(*shared) for kind in (Recalls, PairRecall, RelativeRecall)] + [GroupMeanRecall(groups, *shared)]
+
+
+def compute_all(metrics):
+    """Every metric of the test set itself."""
+    found = average_all(metrics, metrics[0].table.parts())
+    return {name: value for metric in metrics for name, value in metric.values(found).items()}
+
+
+def resamples_of(metrics, images=IMAGES, *args, **kwargs):
+    return resampled(metrics, metrics[0].table.parts(images), images, *args, **kwargs)
 
 
 def ranks_of(seed=0):
@@ -48,7 +58,7 @@ def filled(average, ranks):
 def test_a_resample_is_a_test_set_with_repeated_images(average):
     ranks = ranks_of()
     metrics = filled(average, ranks)
-    found = resampled(metrics, metrics[0].table.columns(), IMAGES, resamples=12, seed=3)
+    found = resamples_of(metrics, resamples=12, seed=3)
     (weights,) = resample_weights(IMAGES, 12, 3)
     assert (weights.sum(0) == IMAGES).all()
     present = {p for image in range(IMAGES) if image % 7 != 6 for p in ranks[image]["gt_triplets"][:, 2]}
@@ -61,7 +71,7 @@ def test_a_resample_is_a_test_set_with_repeated_images(average):
                 copies += 1
         columns = again[0].table.columns()
         drawn = set(columns["gt_triplets"][:, 2].tolist())
-        for name, value in compute_all(again, columns).items():
+        for name, value in compute_all(again).items():
             # predicates that a resample lacks are left out of its mean, not counted as 0
             if ("mR" not in name and "F" not in name and "M" not in name) or drawn == present:
                 assert found[name][number] == pytest.approx(value[0], abs=1e-12), name
@@ -69,14 +79,13 @@ def test_a_resample_is_a_test_set_with_repeated_images(average):
 
 def test_the_whole_set_is_in_the_middle_and_draws_repeat():
     metrics = filled("images", ranks_of())
-    columns = metrics[0].table.columns()
-    one, other = (resampled(metrics, columns, IMAGES, 400, seed=0) for _ in range(2))
-    whole = compute_all(metrics, columns)
+    one, other = (resamples_of(metrics, IMAGES, 400, seed=0) for _ in range(2))
+    whole = compute_all(metrics)
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name])
         low, high = interval(values)
         assert low <= whole[name][0] <= high
-    assert not np.array_equal(one["R@5"], resampled(metrics, columns, IMAGES, 400, seed=1)["R@5"])
+    assert not np.array_equal(one["R@5"], resamples_of(metrics, IMAGES, 400, seed=1)["R@5"])
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
@@ -87,10 +96,38 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
         rank = np.array([0 if image % 3 == 0 else 100])
         table.add(image, {"gt_triplets": np.array([[1, 1, 1]]), **dict.fromkeys(names, rank)})
     metrics = [Recalls(PROTOCOLS["sgb"], PREDICATES, table)]
-    low, high = interval(resampled(metrics, table.columns(), 400)["R@20"])
+    low, high = interval(resamples_of(metrics, 400)["R@20"])
     error = (134 / 400 * 266 / 400 / 400) ** 0.5
     assert low == pytest.approx(134 / 400 - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(134 / 400 + 1.96 * error, abs=0.15 * error)
+
+
+@pytest.mark.parametrize("images", [1, PART, PART + 1, 3 * PART + 5])
+def test_every_resample_draws_as_many_images_as_there_are(images):
+    weights = np.concatenate(list(resample_weights(images, 200, 1)))
+    assert weights.shape == (images, 200) and (weights.sum(0) == images).all()
+    np.testing.assert_allclose(weights.mean(1), 1, atol=6 / 200**0.5)
+    if images > 1:  # each is drawn by a binomial distribution, in whichever part it is
+        assert weights.var() == pytest.approx(1 - 1 / images, rel=0.05)
+        halves = weights[: images // 2].sum(0)  # and so is a part
+        assert halves.var() == pytest.approx(images / 4, rel=0.35)
+
+
+@pytest.mark.parametrize("average", ["images", "relations"])
+def test_a_test_set_of_several_parts_is_averaged_as_one_that_is_weighted_at_once(average):
+    images, ranks = 2 * PART + 30, ranks_of()
+    metrics = make_metrics(average)
+    for image in np.random.default_rng(0).permutation(images).tolist():
+        if image % 3:
+            metrics[0].update(image, ranks[image % IMAGES])
+    columns, weights = metrics[0].table.columns(), np.concatenate(list(resample_weights(images, 5, 0)))
+    whole = [Part(0, images, columns)]
+    at_once = average_all(metrics, whole, [np.insert(weights, 0, 1.0, axis=1)])
+    in_parts = resamples_of(metrics, images, 5, seed=0)
+    for metric in metrics:
+        for name, values in metric.values(at_once).items():
+            np.testing.assert_allclose(in_parts[name], values[1:], rtol=1e-12)
+            np.testing.assert_allclose(values[0], compute_all(metrics)[name][0], rtol=1e-12)
 
 
 def write_ranks(path, metrics, images=IMAGES):
@@ -109,7 +146,7 @@ def test_differences_are_taken_on_the_same_images(tmp_path):
     assert 0 <= found["R"][0] < found["R"][1]
     assert mean_difference_intervals([(paths[1], paths[1])], card, 5) == {name: [0.0, 0.0] for name in found}
     # much narrower than that of either run
-    alone = interval(resampled(filled("images", ranks), filled("images", ranks)[0].table.columns(), IMAGES)["R@5"])
+    alone = interval(resamples_of(filled("images", ranks))["R@5"])
     assert found["R"][1] - found["R"][0] < alone[1] - alone[0]
     other = write_ranks(tmp_path / "other.npz", filled("images", ranks), images=IMAGES + 1)
     with pytest.raises(ValueError, match="different test sets"):
@@ -118,4 +155,4 @@ def test_differences_are_taken_on_the_same_images(tmp_path):
 
 def test_nothing_to_draw():
     metrics = make_metrics("images")
-    assert interval(resampled(metrics, metrics[0].table.columns(), 0, resamples=3)["R@1"]) is None
+    assert interval(resamples_of(metrics, 0, resamples=3)["R@1"]) is None

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.data.datasets.evaluation.vg.ranks import (
     object_agreement,
     rank_relations,
 )
+from maskrcnn_benchmark.utils.errors import InputError
 
 NUM_CLASSES, NUM_PREDICATES = 4, 5
 
@@ -151,3 +152,38 @@ def test_loose_triplets_match_as_in_sgb():
 def test_examples_in_docstrings(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted and not outcome.failed
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("decay", [0.0, 0.2, 3.0])
+def test_pairs_that_cannot_matter_change_nothing(ordered, decay):
+    """Many more pairs than are wanted, with ties of pairs, of predicates and at the cut."""
+    rng, limit = np.random.default_rng(7), 6
+    pairs = np.argwhere(~np.eye(9, dtype=bool))
+    sure = np.exp(-decay * np.arange(9)).round(2).astype(np.float32)
+    for _ in range(20):
+        scores = rng.integers(0, 6, (len(pairs), 5)).astype(np.float32) / 5
+        if ordered:
+            best = scores[:, 1:].max(1) * sure[pairs].prod(1)
+            pairs = pairs[np.argsort(-best, kind="stable")]
+            scores = scores[np.argsort(-best, kind="stable")]
+        weighted = (sure[pairs[:, 0]] * sure[pairs[:, 1]])[:, None] * scores[:, 1:]
+        expected = np.argsort(-weighted, axis=None, kind="stable")[:limit]
+        rows = np.column_stack((pairs[expected // 4], expected % 4 + 1))
+        np.testing.assert_array_equal(best_relations(pairs, scores, sure, limit), rows)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_an_error_wherever_they_stand(value):
+    pairs = np.argwhere(~np.eye(9, dtype=bool))
+    for count in (1, 5, len(pairs)):
+        scores = np.full((count, 4), 0.25)
+        scores[-1, 2] = value
+        with pytest.raises(InputError, match="nan or infinite"):
+            best_relations(pairs[:count], scores, np.ones(9), 2)
+        with pytest.raises(InputError, match="nan or infinite"):
+            best_relations(pairs[:count], np.full((count, 4), 0.25), np.where(np.arange(9) == 0, value, 1.0), 2)
+    # the score of the background does not count
+    scores = np.full((len(pairs), 4), 0.25)
+    scores[:, 0] = value
+    assert len(best_relations(pairs, scores, np.ones(9), 2)) == 2

@@ -8,6 +8,7 @@ import pytest
 import torch
 from support import PARITY, parity_config, vg_dataset
 
+from maskrcnn_benchmark.data.datasets import content_cache
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import VGEvaluator
 from maskrcnn_benchmark.data.datasets.evaluation.vg.zero_shot import (
     load_zero_shot,
@@ -61,21 +62,17 @@ def test_kinds_tell_whether_the_pair_of_classes_is_known(config):
     assert kinds["new_pair"].tolist() == [u and not k for u, k in zip(unseen, known, strict=True)]
 
 
-def test_cache_is_read_until_the_data_change(config, tmp_path, monkeypatch):
+def test_triplets_of_training_are_kept_until_the_data_change(config, tmp_path, monkeypatch):
     found = training_triplets(config)
-    cache = tmp_path / "out" / "training_triplets.json"
-    stored = json.loads(cache.read_text())
-    stored |= {"triplets": [[1, 2, 3]], "counts": [7]}
-    cache.write_text(json.dumps(stored))
-    assert training_triplets(config).triplets.tolist() == [[1, 2, 3]]
-    assert training_triplets(config).by_predicate(5).tolist() == [0, 0, 0, 7, 0]
-    for broken in (cache.read_text()[:-20], json.dumps([1]), json.dumps({**stored, "key": "other"})):
-        cache.write_text(broken)
-        np.testing.assert_array_equal(training_triplets(config).triplets, found.triplets)
-    changed = config.clone()
-    changed.DATASETS.NUM_VAL_IM = 5
-    assert len(training_triplets(changed).triplets) >= len(found.triplets)
-    np.testing.assert_array_equal(training_triplets(config).triplets, found.triplets)
+    monkeypatch.setattr(content_cache, "LEAST_BYTES", 1)
+    kept = config.clone()
+    kept.MODEL.LANGUAGE.CACHE_DIR = str(tmp_path / "cache")
+    for _ in range(2):
+        for ours, expected in zip(training_triplets(kept), found, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    kept.DATASETS.NUM_VAL_IM = 5
+    assert training_triplets(kept).counts.sum() > found.counts.sum()
 
 
 def test_frequency_of_predicates_counts_every_relation(config):

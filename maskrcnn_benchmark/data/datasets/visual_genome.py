@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 
+from .box_pairs import bbox_overlaps, box_filter, image_pairs  # noqa: F401  (the first two are SGB's names here)
+from .content_cache import counted_once
 from .images import image_size, load_image
 from .sparse_statistics import CountTable, ShareTable, SparseCounts, is_large, log_shares
 from .vg_format import (
@@ -27,13 +28,9 @@ from .vg_format import (
     RowsByImage,
     load_image_filenames,
     load_info,
-    overlap_areas,
-    ranges,
     read_graphs,
 )
 from .vg_lists import WHERE, read_image_list, read_json
-
-_PAIRS_AT_A_TIME = 1_000_000  # boxes of so many pairs are compared at once, which bounds the memory
 
 
 class VGDataset(torch.utils.data.Dataset):
@@ -197,11 +194,12 @@ class VGDataset(torch.utils.data.Dataset):
         target.add_field("relation_tuple", torch.as_tensor(relations, dtype=torch.int64))
         return target
 
-    def get_statistics(self, must_overlap: bool = True) -> dict:
+    def get_statistics(self, must_overlap: bool = True, cache_dir: str = "") -> dict:
         """Counts of the training split: SGB's `fg_matrix`, `pred_dist` and the names.
 
         Args:
             must_overlap: count relations and pairs of overlapping boxes only, as SGB does.
+            cache_dir: see `get_VG_statistics`.
 
         Returns:
             fg_matrix: int64 [O, O, R], how often a subject class and an object class stand in a relation; channel 0
@@ -222,7 +220,7 @@ class VGDataset(torch.utils.data.Dataset):
             fg_matrix = CountTable(counts, torch.int64 if shares is None else torch.float64)
             pred_dist = ShareTable(counts, torch.float32)
         else:
-            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap)
+            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap, cache_dir)
             found[:, :, 0] = background + 1
             fg_matrix, pred_dist = torch.from_numpy(found), torch.from_numpy(log_shares(found)).float()
         return {
@@ -266,6 +264,7 @@ def get_VG_statistics(
     must_overlap: bool = True,
     num_val_im: int = 5000,
     filter_non_overlap: bool = True,
+    cache_dir: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count relations and pairs of boxes in the training split.
 
@@ -273,20 +272,30 @@ def get_VG_statistics(
         must_overlap: as background, count pairs of overlapping boxes only (all pairs of an image without any).
         num_val_im: training images taken off for validation, where the h5 marks none.
         filter_non_overlap: leave out relations of boxes that do not overlap.
+        cache_dir: where the counts of a file are kept, see `content_cache.counted_once`.
 
     Returns:
         int64 [O, O, R] counts of (subject class, object class, predicate), and int64 [O, O] counts of pairs. Where the
         h5 has `predicate_weights`, the predicates of a pair of boxes count as often as each of them is drawn, together
         once, float64.
     """
-    graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
-    triplets = np.ravel_multi_index(graphs.triplets().T, shape)
-    fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
-    bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
-    for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
-        labels = graphs.labels[pairs]
-        bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
-    return fg.reshape(shape), bg.reshape(shape[:2])
+
+    def count() -> dict[str, np.ndarray]:
+        graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
+        triplets = np.ravel_multi_index(graphs.triplets().T, shape)
+        fg = np.bincount(triplets, weights=_drawn_shares(graphs), minlength=np.prod(shape))
+        bg = np.zeros(shape[0] * shape[1], dtype=np.int64)
+        for pairs in image_pairs(graphs.boxes, graphs.num_boxes, must_overlap):
+            labels = graphs.labels[pairs]
+            bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
+        seen = np.flatnonzero(fg)  # few of all triplets
+        return {"shape": np.array(shape), "triplets": seen, "counts": fg[seen], "pairs": bg.reshape(shape[:2])}
+
+    facts = [must_overlap, num_val_im, filter_non_overlap]
+    found = counted_once(cache_dir, "statistics", (roidb_file, dict_file), facts, count)
+    fg = np.zeros(found["shape"], dtype=found["counts"].dtype)
+    fg.flat[found["triplets"]] = found["counts"]
+    return fg, found["pairs"]
 
 
 def _counted_graphs(roidb_file: str, dict_file: str, num_val_im: int, filter_non_overlap: bool) -> tuple:
@@ -307,45 +316,6 @@ def _drawn_shares(graphs: Graphs) -> np.ndarray | None:
     weights = np.asarray(graphs.weights, dtype=np.float64)
     sums = np.bincount(pair.ravel(), weights=weights)[pair.ravel()]
     return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
-
-
-def box_filter(boxes: np.ndarray, must_overlap: bool = False) -> np.ndarray:
-    """Ordered pairs [k, 2] of different boxes [n, 4]; with `must_overlap` those that overlap, where any do."""
-    return _pairs(boxes, np.array([len(boxes)]), must_overlap)
-
-
-def image_pairs(boxes: np.ndarray, num_boxes: np.ndarray, must_overlap: bool = False) -> Iterator[np.ndarray]:
-    """`box_filter` of many images: boxes [sum of num_boxes, 4], image by image, to pairs of their rows.
-
-    Yields:
-        int64 [k, 2], of one or more images each; the images come in their order.
-    """
-    ends = np.cumsum(num_boxes)
-    # images cut into groups of about as many pairs
-    group = np.cumsum(num_boxes**2) // _PAIRS_AT_A_TIME
-    for images in np.split(np.arange(len(group)), np.flatnonzero(np.diff(group)) + 1):
-        if len(images):
-            first = ends[images[0]] - num_boxes[images[0]]
-            yield first + _pairs(boxes[first : ends[images[-1]]], num_boxes[images], must_overlap)
-
-
-def _pairs(boxes: np.ndarray, counts: np.ndarray, must_overlap: bool) -> np.ndarray:
-    """`image_pairs` without groups."""
-    partners = np.repeat(counts, counts)
-    subjects = np.repeat(np.arange(len(boxes)), partners)
-    objects = ranges(np.repeat(np.cumsum(counts) - counts, counts), partners)
-    pairs = np.column_stack((subjects, objects))[subjects != objects]
-    if not must_overlap:
-        return pairs
-    overlap = overlap_areas(boxes[pairs[:, 0]], boxes[pairs[:, 1]], to_move=0) > 0
-    image = np.repeat(np.arange(len(counts)), counts)[pairs[:, 0]]
-    any_overlap = np.bincount(image[overlap], minlength=len(counts)) > 0
-    return pairs[overlap | ~any_overlap[image]]
-
-
-def bbox_overlaps(boxes1: np.ndarray, boxes2: np.ndarray, to_move: int = 1) -> np.ndarray:
-    """Intersection areas [n, m] of xyxy boxes [n, 4] and [m, 4]; `to_move` is 1 for inclusive corners."""
-    return overlap_areas(boxes1[:, None], boxes2[None], to_move)
 
 
 def correct_img_info(img_dir: str, image_file: str) -> int:
@@ -393,6 +363,6 @@ def _check_images(img_dir: str, filenames: list[str]) -> None:
     if not os.path.isdir(img_dir):
         raise InputError(f"image folder {img_dir} does not exist; {WHERE}")
     there = set(os.listdir(img_dir))
-    missing = [name for name in filenames if os.path.basename(name) not in there]
+    missing = [name for name in filenames if name.rpartition(os.sep)[2] not in there]
     if missing:
         raise InputError(f"{len(missing)} of {len(filenames)} images are missing, the first is {missing[0]}; {WHERE}")

@@ -23,13 +23,13 @@ from evaluation.scoring.world import (
 )  # fmt: skip
 from support import PARITY, parity_config, vg_dataset
 
+from maskrcnn_benchmark.data.datasets.evaluation import stored_arrays
 from maskrcnn_benchmark.data.datasets.evaluation.scoring import (
     json_stream,
     names,
     parse_fields,
     read_annotated_set,
     score_predictions,
-    stored_arrays,
     zero_shot_of,
 )
 from maskrcnn_benchmark.data.datasets.evaluation.scoring import score as score_module
@@ -71,6 +71,40 @@ def test_every_format_gives_the_same(truth, tmp_path):
         found = found_in(tmp_path, truth, make(tmp_path, predictions))
         shared = [key for key in plain if not key.startswith("ng-") and "rank" not in key]
         assert [found[key] for key in shared] == pytest.approx([plain[key] for key in shared], nan_ok=True), name
+
+
+def test_json_lines_are_the_same_and_what_gave_an_error_is_missed(truth, tmp_path):
+    predictions = half_right(truth)
+    lines = [json.dumps({"image": f"photos/{name}", **graph}) + "\n" for name, graph in predictions.items()]
+    whole = found_in(tmp_path, truth, predictions)
+    (tmp_path / "graphs.jsonl").write_text("".join(lines))
+    folder = tmp_path / "of_two_processes"
+    folder.mkdir()
+    (folder / "predictions.0.jsonl").write_text("".join(lines[::2]))
+    (folder / "predictions.1.jsonl").write_text("".join(lines[1::2]))
+    for path in (tmp_path / "graphs.jsonl", folder):
+        assert found_in(tmp_path, truth, path) == pytest.approx(whole, nan_ok=True)
+
+    (tmp_path / "graphs.jsonl").write_text(json.dumps({"image": "img0.jpg", "error": "cut short"}) + "\n" + lines[2])
+    found = score(tmp_path, truth, tmp_path / "graphs.jsonl")
+    assert any(note.startswith("images that gave an error when they were predicted: 1 in 1") for note in found.notes)
+    assert found.predicted == 1 and found.graphs.found["R@20"] == pytest.approx(1 / len(truth))
+
+    for text, message in ((lines[0][:-9], "line 1 is cut short or no json"), ("[1]\n", "line 1 is no object with")):
+        (tmp_path / "graphs.jsonl").write_text(text)
+        with pytest.raises(InputError, match=message):
+            score(tmp_path, truth, tmp_path / "graphs.jsonl")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"has no predictions.jsonl"):
+        score(tmp_path, truth, tmp_path / "empty")
+
+
+def test_annotations_of_json_lines(truth, tmp_path):
+    (tmp_path / "annotated.jsonl").write_text(
+        "".join(json.dumps({"image": name, **graph}) + "\n" for name, graph in truth.items())
+    )
+    found = score(tmp_path, truth, half_right(truth), ground_truth=tmp_path / "annotated.jsonl")
+    assert found.graphs.found == pytest.approx(found_in(tmp_path, truth, half_right(truth)), nan_ok=True)
 
 
 def test_boxes_of_sgb_are_in_pixels_of_the_input_or_of_the_image(truth, tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,12 +22,12 @@ from maskrcnn_benchmark.data.datasets.vg_format import (
 )
 from maskrcnn_benchmark.utils.errors import InputError
 
+from ..stored_arrays import StoredArrays
 from ..vg.image_ranks import AnnotatedGraph
 from .clean import checked_boxes, checked_places
-from .json_stream import stream_json
+from .json_stream import stream_graphs, stream_json
 from .notes import Notes
 from .saved_boxlists import SUFFIXES, annotations_of, numbers_of
-from .stored_arrays import StoredArrays
 
 _BACKGROUND = "__background__"
 
@@ -60,7 +61,8 @@ class AnnotatedSet:
     scaled: bool = False
     cfg: Any = None
     notes: Sequence[str] = ()
-    _places: dict[str, int] = field(default_factory=dict, repr=False)
+    _by_path: dict[str, int] = field(default_factory=dict, repr=False)
+    _by_name: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.filenames)
@@ -83,26 +85,75 @@ class AnnotatedSet:
         return AnnotatedGraph(boxes, self.gt_classes[index], self.relationships[index])
 
     def find(self, key: str) -> int | None:
-        """The place of an image by its path, file name, file name without suffix, or id; None without such an image."""
-        if not self._places:
-            self._index()
-        place = self._places.get(key)
+        """The place of an image by its path, file name, file name without suffix, or id; None without such an image, or
+        where two have the name."""
+        if not self._by_path:
+            _number(self._by_path, ((name, place) for place, name in enumerate(self.filenames)))
+        place = self._by_path.get(key)
         if place is None:
+            if not self._by_name:  # what most files do not need
+                _number(self._by_name, self._names())
             base = os.path.basename(key)
-            place = self._places.get(base, self._places.get(os.path.splitext(base)[0], -1))
+            place = self._by_name.get(key, self._by_name.get(base, self._by_name.get(os.path.splitext(base)[0], -1)))
         return None if place < 0 else place
 
     def subset(self, places: Sequence[int]) -> AnnotatedSet:
         """A part of the images, in rising order of their places."""
         columns = ("filenames", "img_info", "gt_boxes", "gt_classes", "relationships")
-        return replace(self, _places={}, **{name: [getattr(self, name)[i] for i in places] for name in columns})
+        picked = {name: Picked(getattr(self, name), places) for name in columns}
+        return replace(self, _by_path={}, _by_name={}, **picked)
 
-    def _index(self) -> None:
-        """Names that two images share find neither."""
+    def _names(self) -> Iterator[tuple[str, int]]:
+        """What else an image may be called."""
         for place, (name, info) in enumerate(zip(self.filenames, self.img_info, strict=True)):
             base = os.path.basename(name)
-            for key in {name, base, os.path.splitext(base)[0], str(info.get("image_id", base))}:
-                self._places[key] = -1 if key in self._places else place
+            for key in {base, os.path.splitext(base)[0], str(info.get("image_id", base))}:
+                yield key, place
+
+
+def _number(places: dict[str, int], names: Iterable[tuple[str, int]]) -> None:
+    """Places by name; names that two images share get -1."""
+    for name, place in names:
+        places[name] = -1 if name in places else place
+
+
+class Picked(Sequence):
+    """Some elements of a sequence, by their places."""
+
+    def __init__(self, elements: Sequence, places: Sequence[int]):
+        self.elements, self.places = elements, array("q", places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self.elements[i] for i in self.places[index]]
+        return self.elements[self.places[index]]
+
+
+class ImageInfos(Sequence):
+    """`width`, `height` and, where there is one, `image_id` of many images, in a few bytes each."""
+
+    def __init__(self) -> None:
+        self._sides, self._ids = array("q"), {}
+
+    def append(self, image: dict) -> None:
+        """Add an image; sides that are not known are 0."""
+        if "image_id" in image:
+            self._ids[len(self)] = image["image_id"]
+        self._sides.extend((image.get("width") or 0, image.get("height") or 0))
+
+    def __len__(self) -> int:
+        return len(self._sides) // 2
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        width, height = self._sides[2 * place : 2 * place + 2]
+        info = {"width": width, "height": height}
+        return info | {"image_id": self._ids[place]} if place in self._ids else info
 
 
 def read_annotated_set(
@@ -126,7 +177,7 @@ def read_annotated_set(
     names = load_info(dict_file)[:2] if dict_file else None
     if str(path).endswith(SUFFIXES):
         return _of_eval_results(path, names)
-    first = next(iter(stream_json(path, ("data",))), None)
+    first = next(iter(stream_graphs(path, ("data",))), None)
     if first is None:
         raise InputError(f"{path} has no image")
     if isinstance(first[1], dict) and "objects" in first[1]:
@@ -172,7 +223,7 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
     classes, predicates = (
         _Numbers(each, names is None) for each in (annotated.ind_to_classes, annotated.ind_to_predicates)
     )
-    for file_name, graph in stream_json(path):
+    for file_name, graph in stream_graphs(path):
         with entry(path, f"image {file_name}"):
             if not isinstance(graph, dict) or not isinstance(graph["objects"], list):
                 raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
@@ -184,10 +235,8 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
             _add(annotated, file_name, graph, boxes, [classes[one["name"]] for one in objects], rows)
     if names is None:
         order = classes.by_the_alphabet(), predicates.by_the_alphabet()
-        annotated.gt_classes = annotated.gt_classes.changed(lambda labels: order[0][labels])
-        annotated.relationships = annotated.relationships.changed(
-            lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]]))
-        )
+        annotated.gt_classes.change(lambda labels: order[0][labels])
+        annotated.relationships.change(lambda rows: np.column_stack((rows[:, :2], order[1][rows[:, 2]])))
         annotated.ind_to_classes, annotated.ind_to_predicates = classes.names, predicates.names
     annotated.notes = [f"annotation: {line}" for line in notes.lines()]
     return annotated
@@ -254,15 +303,12 @@ def _of_eval_results(path: str | os.PathLike, names: tuple[list[str], list[str]]
 def _empty(path: str | os.PathLike, classes: list[str], predicates: list[str]) -> AnnotatedSet:
     name = os.path.splitext(os.path.basename(path))[0]
     stored = StoredArrays(np.float32, 4), StoredArrays(np.int64), StoredArrays(np.int64, 3)
-    return AnnotatedSet(name, "", list(classes), list(predicates), [], [], *stored)
+    return AnnotatedSet(name, "", list(classes), list(predicates), [], ImageInfos(), *stored)
 
 
 def _add(annotated: AnnotatedSet, file_name: str, image: dict, boxes, labels, relations) -> None:
-    info = {"width": image.get("width") or 0, "height": image.get("height") or 0}
-    if "image_id" in image:
-        info["image_id"] = image["image_id"]
     annotated.filenames.append(file_name)
-    annotated.img_info.append(info)
+    annotated.img_info.append(image)
     annotated.gt_boxes.append(boxes)
     annotated.gt_classes.append(labels)
     annotated.relationships.append(relations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 from ..vg.image_ranks import PredictedGraph
 from .annotated_set import AnnotatedSet
 from .clean import checked_boxes, checked_places, checked_scores, cleaned
-from .json_stream import stream_json
+from .json_stream import stream_graphs, stream_json
 from .names import BACKGROUND, UNKNOWN, Numbering
 from .notes import Notes
 
@@ -48,7 +49,7 @@ class Reader:
         self.path, self.annotated, self.notes = path, annotated, notes
         self.classes = Numbering(annotated.ind_to_classes, "class")
         self.predicates = Numbering(annotated.ind_to_predicates, "predicate")
-        self.foreign: list[str] = []  # images that the test set lacks
+        self.foreign, self.first_foreign = 0, ""  # images that the test set lacks
 
     def __iter__(self) -> Iterator[Image]:
         raise NotImplementedError
@@ -57,7 +58,8 @@ class Reader:
         """The number of an image; None, and remembered, where the test set lacks it."""
         index = self.annotated.find(key)
         if index is None:
-            self.foreign.append(key)
+            self.foreign += 1
+            self.first_foreign = self.first_foreign or key
         return index
 
     def close(self) -> None:
@@ -65,15 +67,19 @@ class Reader:
         self.notes.say(*self.classes.notes(), *self.predicates.notes())
         if self.foreign:
             self.notes.say(
-                f"{len(self.foreign):,} images are not in the test set, such as {self.foreign[0]}; they were left out"
+                f"{self.foreign:,} images are not in the test set, such as {self.first_foreign}; they were left out"
             )
 
 
 class SceneGraphs(Reader):
-    """The json of tools/predict.py: {file name: {objects, relations}}, relations best first or with scores."""
+    """The json of tools/predict.py, relations best first or with scores: a line for each image, or {file name:
+    {objects, relations}}."""
 
     def __iter__(self) -> Iterator[Image]:
-        for key, graph in stream_json(self.path):
+        for key, graph in stream_graphs(self.path):
+            if isinstance(graph, dict) and "error" in graph:
+                self.notes.count("images that gave an error when they were predicted", 1, key)
+                continue
             index = self.place(key)
             if index is not None:
                 try:
@@ -87,13 +93,13 @@ class SceneGraphs(Reader):
     def graph(self, key: str, graph: dict) -> PredictedGraph:
         objects, relations, notes = graph["objects"], graph.get("relations") or [], self.notes
         number, predicate, count = self.classes, self.predicates, len(objects)
-        boxes = checked_boxes([one["box"] for one in objects], count, key, notes)
-        classes = np.array([number[one["name"]] for one in objects], dtype=np.int64)
+        boxes = checked_boxes(list(map(itemgetter("box"), objects)), count, key, notes)
+        classes = np.array([number[name] for name in map(itemgetter("name"), objects)], dtype=np.int64)
         scores = np.ones(count)
         if objects and "score" in objects[0]:
             scores = checked_scores([one.get("score") for one in objects], count, key, "objects")
-        rows = checked_places([(one["subject"], one["object"]) for one in relations], count, key)
-        labels = np.array([predicate[one["predicate"]] for one in relations], dtype=np.int64)
+        rows = checked_places(list(map(itemgetter("subject", "object"), relations)), count, key)
+        labels = np.array([predicate[name] for name in map(itemgetter("predicate"), relations)], dtype=np.int64)
         given = [one["score"] for one in relations if "score" in one]
         if given and len(given) != len(relations):
             raise InputError(f"{self.path}, image {key}: {len(given)} of {len(relations)} relations have a score")
@@ -287,16 +293,16 @@ def open_predictions(
     Raises:
         InputError: none of the formats.
     """
-    for key, value in stream_json(path, ("images",)):
+    for key, value in stream_graphs(path, ("images",)):
         if key in ("images", "version"):
             return SGBenchPredictions(path, annotated, notes)
-        if isinstance(value, dict) and "objects" in value:
+        if isinstance(value, dict) and ("objects" in value or "error" in value):
             return SceneGraphs(path, annotated, notes)
         if isinstance(value, dict) and "bbox" in value:
             return CustomPredictions(path, annotated, notes, info, input_size)
         break
     raise InputError(
-        f"{path} is no json of predictions: scene graphs by file name (tools/predict.py), SGB's custom_prediction.json "
+        f"{path} is no json of predictions: scene graphs (tools/predict.py), SGB's custom_prediction.json "
         "or sgbench's json are expected; docs/evaluation.md describes them"
     )
 

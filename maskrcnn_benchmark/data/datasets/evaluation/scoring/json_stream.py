@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from maskrcnn_benchmark.utils.errors import InputError
 
-_CHUNK = 1 << 20  # characters
+LINES = (".jsonl", ".ndjson")  # how files end that have a json object in each line
+_CHUNK = 1 << 20  # bytes
+
+
+def stream_graphs(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Scene graphs by the names of their images: of json lines, or else the entries of `stream_json`.
+
+    Args:
+        path: `.jsonl`, a folder with the `predictions*.jsonl` of tools/predict.py, or json.
+
+    Raises:
+        InputError: see `stream_json`; a folder without predictions; a line that is no object with `image`.
+    """
+    if not os.path.isdir(path) and not str(path).endswith(LINES):
+        yield from stream_json(path, lists)
+        return
+    files = sorted(Path(path).glob("predictions*.jsonl")) if os.path.isdir(path) else [path]
+    if not files:
+        raise InputError(f"folder {path} has no predictions.jsonl, as tools/predict.py writes it")
+    for file in files:
+        if not os.path.isfile(file):
+            raise InputError(f"{file} does not exist")
+        with open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    entry = json.loads(line)
+                except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                    raise InputError(f"{file}, line {number} is cut short or no json: {error}") from error
+                if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+                    raise InputError(f"{file}, line {number} is no object with the name of its image as `image`")
+                yield entry["image"], entry
 
 
 def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -27,17 +59,20 @@ def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterato
     if not os.path.isfile(path):
         raise InputError(f"{path} does not exist")
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, "rb") as stream:
             yield from _entries(_Reader(stream), lists)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is cut short or no json: {error}") from error
 
 
 class _Reader:
-    """A window on the text of a file that moves on with what has been read."""
+    """A window on the text of a binary file that moves on with what has been read."""
 
-    def __init__(self, stream):
-        self.stream = stream
+    def __init__(self, stream: BinaryIO):
+        self.stream, self.as_text = (
+            stream,
+            codecs.getincrementaldecoder("utf-8-sig")().decode,
+        )  # quicker than a text file
         self.text, self.place, self.ended = "", 0, False
         self.decode = json.JSONDecoder().raw_decode
 
@@ -46,7 +81,7 @@ class _Reader:
         rest = self.text[self.place :]
         new = self.stream.read(max(_CHUNK, len(rest)))
         self.ended = not new
-        self.text, self.place = rest + new, 0
+        self.text, self.place = rest + self.as_text(new, self.ended), 0
         return not self.ended
 
     def peek(self) -> str:

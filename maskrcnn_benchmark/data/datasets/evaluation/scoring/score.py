@@ -108,7 +108,7 @@ def score_predictions(
     if not task:
         task = reader.task() if isinstance(reader, EvalResults) else "sgdet"
         notes.say(f"the task is {task}" + (", as boxes and classes show" if isinstance(reader, EvalResults) else ""))
-    graphs = GraphEvaluator(protocol, task, annotated, zero_shot, novel)
+    graphs = GraphEvaluator(protocol, task, annotated, zero_shot, novel, per_image=False)
     with SGBenchWriter(export, annotated, graphs.protocol.max_k) if export else nullcontext() as writer:
         seen_images = _score_images(
             path,
@@ -120,7 +120,7 @@ def score_predictions(
         )
     if isinstance(reader, Reader):
         reader.close()
-    missing = [index for index in range(len(annotated)) if index not in seen_images]
+    missing = np.flatnonzero(~seen_images).tolist()
     for index in missing:
         graphs.miss(index, annotated.graph(index))
     if missing:
@@ -129,7 +129,7 @@ def score_predictions(
             f"{annotated.filenames[missing[0]]}; all their relations count as missed"
         )
     graphs.compute()
-    return Score(graphs, annotated, len(seen_images), notes.lines())
+    return Score(graphs, annotated, int(seen_images.sum()), notes.lines())
 
 
 def _score_images(
@@ -139,14 +139,15 @@ def _score_images(
     annotated: AnnotatedSet,
     notes: Notes,
     writer: SGBenchWriter | None,
-) -> set[int]:
-    """Give every prediction to the evaluator (and to the writer); the numbers of the images."""
-    habits, seen_images, protocol, task = Habits(), set(), graphs.protocol, graphs.task
+) -> np.ndarray:
+    """Give every prediction to the evaluator (and to the writer); which images have one, bool."""
+    habits, protocol, task = Habits(), graphs.protocol, graphs.task
+    seen_images = np.zeros(len(annotated), dtype=bool)
     for index, graph in predictions:
         image = str(annotated.filenames[index])
-        if index in seen_images:
+        if seen_images[index]:
             raise InputError(f"{path} has the image {image} twice; every image counts once")
-        seen_images.add(index)
+        seen_images[index] = True
         if graph.rel_scores is None and protocol.relation_nms is not None:
             raise InputError(
                 f"protocol {protocol.name} has a relation NMS at {protocol.relation_nms}, which needs the "
@@ -163,7 +164,7 @@ def _score_images(
             raise InputError(f"{path}, image {image}: {error}") from error
         if writer:
             writer.add(index, graph)
-    if not seen_images:
+    if not seen_images.any():
         raise InputError(f"{path} has no prediction for an image of the test set {annotated.name}")
     notes.say(*habits.notes())
     return seen_images

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 
 class Average(NamedTuple):
@@ -35,44 +34,64 @@ class Average(NamedTuple):
         )
 
 
-def averages(average: Average, weights: np.ndarray | None = None) -> np.ndarray:
-    """The averages, for each resample.
+class RunningAverage:
+    """An average over a test set that comes in parts, for several resamples at once.
 
     Args:
-        weights: how often each resample has each image, float [I, B]; None: the test set itself, once each.
+        slots: how many averages are taken; None for one of all relations.
+        values: C, how many values a relation has.
+        resamples: B.
+    """
 
-    Returns:
-        float [B, S, C]. nan where nothing is to be averaged; but with slots, one without any relation in the test set
-        counts 0, as SGB's mean recall has it, and only one that a resample happens to lack is nan.
+    def __init__(self, slots: int | None, values: int, resamples: int):
+        self.slotted = slots is not None
+        self.sums = np.zeros((slots or 1, values + 1, resamples))  # in the last place of values: by what to divide
+
+    def add(self, average: Average, weights: np.ndarray) -> None:
+        """Add a part.
+
+        Args:
+            average: of the part, whose images are numbered from 0 on.
+            weights: how often each resample has each image of the part, float [I, B]; the first is the test set itself.
+        """
+        images, slots = len(weights), len(self.sums)
+        slot = 0 if average.slot is None else average.slot
+        cell = slot * images + average.image  # the relations of a slot and an image
+        number = np.bincount(cell, minlength=slots * images).reshape(slots, images)
+        there = number.any(1)
+        number = number[there].astype(np.float64)
+        totals = [
+            np.bincount(cell, column, slots * images).reshape(slots, images)[there] for column in average.values.T
+        ]
+        if average.over == "images":
+            totals = [total / np.maximum(number, 1) for total in totals]
+            number = (number > 0).astype(np.float64)
+        self.sums[there] += np.stack([*totals, number], 1) @ weights
+
+    def found(self) -> np.ndarray:
+        """The averages so far, float [B, S, C].
+
+        nan where nothing is to be averaged; but with slots, one without any relation in the test set counts 0, as SGB's
+        mean recall has it, and only one that a resample happens to lack is nan.
+        """
+        above, below = self.sums[:, :-1], self.sums[:, -1:]
+        with np.errstate(invalid="ignore"):
+            found = above / below
+        if self.slotted:
+            found[below[:, 0, 0] == 0] = 0.0
+        return found.transpose(2, 0, 1)
+
+
+def averages(average: Average) -> np.ndarray:
+    """The averages of a whole test set, float [1, S, C], see `RunningAverage.found`.
 
     >>> averages(Average(np.array([[1.0], [0.0], [1.0]]), np.array([0, 0, 1])))
     array([[[0.75]]])
-    >>> averages(Average(np.array([[1.0], [0.0], [1.0]]), np.array([0, 0, 1])), np.array([[2.0], [0.0]]))
-    array([[[0.5]]])
     """
-    count = int(average.image.max(initial=-1)) + 1 if weights is None else len(weights)
-    weights = np.ones((count, 1)) if weights is None else weights
-    slot = np.zeros(len(average.image), dtype=np.int64) if average.slot is None else average.slot
-    # the relations of a slot and an image are a cell; there are far fewer than slots times images
-    cells, cell = np.unique(slot * count + average.image, return_inverse=True)
-    columns = range(average.values.shape[1])
-    number = np.bincount(cell, minlength=len(cells)).astype(np.float64)
-    totals = [np.bincount(cell, average.values[:, column], len(cells)) for column in columns]
-    if average.over == "images":
-        totals = [total / number for total in totals]
-        number[:] = 1.0
-
-    def weighted(values: np.ndarray) -> np.ndarray:  # [cells] -> [S, B]
-        rows = sparse.csr_matrix((values, np.divmod(cells, count)), (average.slots, count)) if count else None
-        return np.zeros((average.slots, weights.shape[1])) if rows is None else rows @ weights
-
-    below = weighted(number)
-    above = np.stack([weighted(total) for total in totals], axis=-1)  # [S, B, C]
-    with np.errstate(invalid="ignore"):
-        found = above / below[:, :, None]
-    if average.slot is not None:
-        found[np.bincount(slot, minlength=average.slots) == 0] = 0.0
-    return found.transpose(1, 0, 2)
+    images = int(average.image.max(initial=-1)) + 1
+    running = RunningAverage(None if average.slot is None else average.slots, average.values.shape[1], 1)
+    running.add(average, np.ones((images, 1)))
+    return running.found()
 
 
 def mean_of_slots(found: np.ndarray, slots: np.ndarray | slice = slice(None)) -> np.ndarray:

@@ -7,54 +7,57 @@ What the seed of the training moves is another matter, which only several traini
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from maskrcnn_benchmark.utils.errors import InputError
 
-from .metrics import RankMetric, Recalls, SubsetRecall, compute_all
+from .metrics import RankMetric, Recalls, SubsetRecall, average_all
 from .protocol import PROTOCOLS
+from .rank_table import PART, Part, parts_of
+from .ranks import contains_triplets
 
 RESAMPLES, SEED = 1000, 0
 LEVEL = 0.95
-_CELLS_AT_A_TIME = 4_000_000  # images times resamples, 32 MB
 
 
 def resample_weights(images: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
-    """How often each image is drawn, in groups of resamples: float64 [images, b] whose columns sum to `images`.
+    """How often each image is drawn, for `PART` images at a time: float64 [i, resamples].
 
-    The same arguments give the same draws, so two runs on the same test set are compared on the same images.
+    Over all parts a column sums to `images`: how many of the draws fall into a part is binomial, given how many are
+    left. The same arguments give the same draws, so two runs on the same test set are compared on the same images.
     """
     generator = np.random.default_rng(seed)
-    step = max(1, _CELLS_AT_A_TIME // max(images, 1))
-    for start in range(0, resamples, step):
-        number = min(step, resamples - start)
-        drawn = generator.integers(0, max(images, 1), (number, images)) + images * np.arange(number)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=images * number)
-        yield np.ascontiguousarray(counts.reshape(number, images).T, dtype=np.float64)
+    left = np.full(resamples, images)  # draws
+    for first in range(0, max(images, 1), PART):
+        number = min(PART, images - first)
+        last = first + number == images
+        draws = left if last else generator.binomial(left, number / (images - first))
+        left = left - draws
+        cells = generator.integers(0, max(number, 1), draws.sum()) + np.repeat(number * np.arange(resamples), draws)
+        counts = np.bincount(cells, minlength=number * resamples).reshape(resamples, number)
+        yield np.ascontiguousarray(counts.T, dtype=np.float64)
 
 
 def resampled(
-    metrics: Sequence[RankMetric],
-    columns: Mapping[str, np.ndarray],
-    images: int,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
+    metrics: Sequence[RankMetric], parts: Iterable[Part], images: int, resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, np.ndarray]:
     """The metrics of every resample of the test images.
 
     Args:
-        metrics: of one table, see `metrics.compute_all`.
-        columns: of that table.
-        images: of the whole test set; all can be drawn, those that do not count too.
+        metrics: of one table.
+        parts: of that table, with all images of the test set: all can be drawn, those that do not count too.
+        images: how many those are.
 
     Returns:
         float [resamples] by name.
     """
-    parts = [compute_all(metrics, columns, weights) for weights in resample_weights(images, resamples, seed)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    weights = (np.insert(drawn, 0, 1.0, axis=1) for drawn in resample_weights(images, resamples, seed))
+    found = average_all(metrics, parts, weights)
+    return {name: values[1:] for metric in metrics for name, values in metric.values(found).items()}
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> list[float] | None:
@@ -104,11 +107,12 @@ def _of_file(path: str | os.PathLike, average: str, k: int) -> dict[str, np.ndar
     """Resamples of the metrics of a `ranks.npz`, by name without k."""
     with np.load(path) as stored:
         columns = dict(stored)
-    zero_shot = columns["zero_shot"]
+    zero_shot = partial(contains_triplets, known=np.unique(columns["gt_triplets"][columns["zero_shot"]], axis=0))
     shared: dict[str, Any] = {
         "protocol": PROTOCOLS["sgb"].with_fields(average=average, k=(k,)),
         "num_predicates": int(columns["num_predicates"]),
     }
-    metrics = [Recalls(**shared), SubsetRecall({"zR": lambda _: zero_shot}, **shared)]
-    found = resampled(metrics, columns, int(columns["images"]))
+    metrics = [Recalls(**shared), SubsetRecall({"zR": zero_shot}, **shared)]
+    images = int(columns["images"])
+    found = resampled(metrics, parts_of(columns, images), images)
     return {name.partition("@")[0]: values for name, values in found.items()}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-
-from maskrcnn_benchmark.utils.files import atomic_write
 
 from .bootstrap import LEVEL, RESAMPLES, SEED, interval, resampled
 from .image_ranks import AnnotatedGraph, PredictedGraph, rank_graph
@@ -21,14 +20,14 @@ from .metrics import (
     PairRecall,
     PredicateRank,
     RankMetric,
-    RankTable,
     Recalls,
     RelativeRecall,
     SubsetRecall,
-    compute_all,
+    average_all,
 )
 from .predicates import frequency_groups, group_columns
 from .protocol import Protocol, card_text
+from .rank_table import RankTable
 from .ranks import TOP_K
 from .sgg_eval import (
     SceneGraphEvaluation,
@@ -40,14 +39,16 @@ from .sgg_eval import (
     SGPairAccuracy,
     SGRecall,
     SGZeroShotRecall,
+    predicate_lines,
 )
-from .zero_shot import ZeroShot
+from .zero_shot import ZeroShot, distinct_triplets
 
 
 class GraphEvaluator:
     """All metrics of relations over a stream of images: `update` with each, then `compute`.
 
-    An image costs a row of small integers per annotated relation, so memory does not grow with the predictions.
+    The ranks of relations go to a temporary file. In memory an image costs a few bytes, and with `per_image` some
+    kilobytes for SGB's dictionary, which lists the recalls of every image.
 
     Args:
         protocol: how is counted.
@@ -55,9 +56,13 @@ class GraphEvaluator:
         test_set: a `VGDataset`, or anything that has its `ind_to_predicates`, `relationships` and `split`.
         zero_shot: the zero-shot triplets.
         novel: names of the novel predicates; () for none.
+        per_image: fill SGB's `result_dict`.
     """
 
-    def __init__(self, protocol: Protocol, task: str, test_set, zero_shot: ZeroShot, novel: Iterable[str] = ()):
+    def __init__(
+        self, protocol: Protocol, task: str, test_set, zero_shot: ZeroShot, novel: Iterable[str] = (),
+        per_image: bool = True,
+    ):  # fmt: skip
         self.protocol = protocol.of_task(task)
         self.task = task
         self.test_set = test_set
@@ -66,6 +71,7 @@ class GraphEvaluator:
         self.result_dict: dict = {}
         predicates = test_set.ind_to_predicates
         self.sgb_metrics = make_metrics(self.result_dict, task, len(predicates), test_set, self.protocol.k)
+        self.per_image = per_image
         shared: dict[str, Any] = {
             "protocol": self.protocol, "num_predicates": len(predicates), "table": self.table,
         }  # fmt: skip
@@ -87,6 +93,7 @@ class GraphEvaluator:
             places = group_columns({"base": base, "novel": self.novel}, predicates)
             self.metrics.append(OpenVocabularyRecall(places, **shared))
         self.found: dict[str, float] = {}
+        self._by_predicate: dict[str, np.ndarray] = {}
 
     def update(self, index: int, truth: AnnotatedGraph, prediction: PredictedGraph) -> None:
         """Add an image of the test set."""
@@ -104,6 +111,18 @@ class GraphEvaluator:
     def compute(self) -> dict[str, float]:
         """All metrics of the images so far, as fractions (ranks of predicates are numbers from 1); nan without any
         value. docs/evaluation.md lists the names."""
+        averages = average_all(self.metrics, self.table.parts())
+        self.found = self._sgb_values() if self.per_image else {}
+        for metric in self.metrics:
+            for name, value in metric.values(averages).items():
+                self.found.setdefault(name, float(value[0]))
+            if isinstance(metric, PredicateRank):
+                self.found |= metric.compute()
+        self._by_predicate = {name: averages[name][0] for name in ("mR", "ng-mR")}  # [R - 1, K]
+        return self.found
+
+    def _sgb_values(self) -> dict[str, float]:
+        """SGB's metrics, after its dictionary has been filled."""
         for metric in self.sgb_metrics.values():
             metric.register_container(self.task)
         columns = self.table.columns()
@@ -112,15 +131,11 @@ class GraphEvaluator:
             triplets = {"zeroshot_triplet": self.zero_shot.triplets}
             collect_metrics(self.sgb_metrics, triplets, columns | units, self.task)
         finish_metrics(self.sgb_metrics, self.task)
-        self.found = {}
-        for metric in self.sgb_metrics.values():
-            self.found |= {f"{metric.label.strip()}@{k}": value for k, value in metric.values(self.task).items()}
-        for name, value in compute_all(self.metrics, columns).items():
-            self.found.setdefault(name, float(value[0]))
-        for metric in self.metrics:
-            if isinstance(metric, PredicateRank):
-                self.found |= metric.compute()
-        return self.found
+        return {
+            f"{metric.label.strip()}@{k}": value
+            for metric in self.sgb_metrics.values()
+            for k, value in metric.values(self.task).items()
+        }
 
     def intervals(self) -> dict[str, Any]:
         """The 95% intervals of the metrics over resamples of the test images, see `bootstrap`; medians have none.
@@ -128,7 +143,8 @@ class GraphEvaluator:
         Returns:
             `level`, `resamples`, `seed`, and `metrics`: [low, high] or None by name.
         """
-        values = resampled(self.metrics, self.table.columns(), len(self.test_set.relationships))
+        images = len(self.test_set.relationships)
+        values = resampled(self.metrics, self.table.parts(images), images)
         return {
             "level": LEVEL,
             "resamples": RESAMPLES,
@@ -150,7 +166,11 @@ class GraphEvaluator:
     def text(self) -> str:
         """After `compute`: the protocol, SGB's lines, and a line for each further metric."""
         text = f"protocol: {card_text(self.card())}\n"
-        text += "".join(metric.generate_print_string(self.task) for metric in self.sgb_metrics.values())
+        for metric in self.sgb_metrics.values():
+            label = metric.label.strip()
+            text += metric.line(self.task, {k: self.found[f"{label}@{k}"] for k in self.protocol.k})
+            if isinstance(metric, SGMeanRecall):
+                text += predicate_lines(self.recall_by_predicate()[f"{label}@{self.protocol.max_k}"])
         printed = {metric.label.strip() for metric in self.sgb_metrics.values()}
         lines: dict[str, str] = {}
         for name, value in self.found.items():
@@ -160,28 +180,26 @@ class GraphEvaluator:
                 lines[label] = lines.get(label, "SGG eval: ") + part
         return text + "".join(f"{line} for mode={self.task}.\n" for line in lines.values())
 
+    @cached_property
+    def annotated_triplets(self) -> np.ndarray:
+        """The different (subject class, object class, predicate) of the test set, int64 [U, 3]."""
+        return distinct_triplets(self.test_set.gt_classes, self.test_set.relationships)
+
     def recall_by_predicate(self) -> dict[str, dict[str, float]]:
         """After `compute`: recall of each predicate by its name, for `mR@k` and `ng-mR@k`."""
         names = self.test_set.ind_to_predicates[1:]
         return {
-            f"{metric.label.strip()}@{k}": dict(zip(names, values, strict=True))
-            for metric in self.sgb_metrics.values()
-            if isinstance(metric, SGMeanRecall)
-            for k, values in self.result_dict[f"{self.task}{metric.container}_list"].items()
+            f"{name}@{k}": dict(zip(names, recalls, strict=True))
+            for name, by_k in self._by_predicate.items()
+            for k, recalls in zip(self.protocol.k, by_k.T.tolist(), strict=True)
         }
 
     def save_ranks(self, path: str | os.PathLike) -> None:
         """Write the table of ranks as npz, with `zero_shot` bool [T], `images` (how many the test set has) and
         `num_predicates` (with background): two runs are compared image by image with it."""
-        columns = self.table.columns()
-        columns["zero_shot"] = self.zero_shot.subsets()["zR"](columns["gt_triplets"])
-        with atomic_write(path) as temporary:
-            np.savez_compressed(
-                temporary,
-                images=len(self.test_set.relationships),
-                num_predicates=len(self.test_set.ind_to_predicates),
-                **columns,
-            )
+        scalars = {"images": len(self.test_set.relationships), "num_predicates": len(self.test_set.ind_to_predicates)}
+        zero_shot = self.zero_shot.subsets()["zR"]
+        self.table.save(path, scalars, {"zero_shot": lambda columns: zero_shot(columns["gt_triplets"])})
 
 
 # -- SGB's metrics together ------------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ docs/evaluation.md gives the definitions and their sources. Shape letters are th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .averages import Average, averages, mean_of_slots
+from .averages import Average, RunningAverage, mean_of_slots
 from .protocol import PROTOCOLS, Protocol
-from .ranks import RANKS, hits_at
+from .rank_table import Part, RankTable
+from .ranks import hits_at
 
 FREE = {"": "rank", "ng-": "nogc_rank"}  # prefix of a metric's name: the rank that it is of
 
@@ -63,46 +64,26 @@ def relative_hits(rank: np.ndarray, image: np.ndarray) -> np.ndarray:
     return (rank < number[place.ravel()]).astype(np.float64)
 
 
-def predicate_rank_summary(ranks: np.ndarray) -> tuple[float, float]:
+def predicate_rank_summary(counts: np.ndarray) -> tuple[float, float]:
     """Mean and median of the rank of the right predicate, 1 being the best.
 
     Args:
-        ranks: int [T], see `ranks.predicate_ranks`; 0, for relations whose pair was not found, does not count.
+        counts: int [R], how many relations have each rank (`ranks.predicate_ranks`); rank 0, of relations whose pair
+            was not found, does not count.
 
-    >>> predicate_rank_summary(np.array([1, 0, 1, 7]))
+    >>> predicate_rank_summary(np.bincount([1, 0, 1, 7]))
     (3.0, 1.0)
     """
-    found = ranks[ranks > 0]
-    return (float(found.mean()), float(np.median(found))) if len(found) else (float("nan"), float("nan"))
+    counts = np.concatenate(([0], counts[1:]))
+    total = int(counts.sum())
+    if not total:
+        return float("nan"), float("nan")
+    up_to = counts.cumsum()
+    middle = np.searchsorted(up_to, [(total - 1) // 2, total // 2], side="right")
+    return float(counts @ np.arange(len(counts)) / total), float(middle.mean())
 
 
 # -- classes ---------------------------------------------------------------------------------------------------------
-class RankTable:
-    """The ranks of many images, a few small numbers for each annotated relation."""
-
-    def __init__(self) -> None:
-        self._rows: dict[int, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def add(self, image: int, ranks: Mapping[str, np.ndarray]) -> None:
-        """Add an image; `ranks` is what `image_ranks.rank_graph` gives."""
-        columns = (ranks["gt_triplets"], *(ranks[name] for name in RANKS))
-        self._rows[image] = np.column_stack(columns).astype(np.int32)
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """`image` int64 [T] in rising order, `gt_triplets` int32 [T, 3], and every rank int32 [T]."""
-        images = sorted(self._rows)
-        rows = np.concatenate([np.zeros((0, 3 + len(RANKS)), dtype=np.int32), *(self._rows[i] for i in images)])
-        numbers = np.array([len(self._rows[i]) for i in images], dtype=np.int64)
-        return {
-            "image": np.repeat(np.asarray(images, dtype=np.int64), numbers),
-            "gt_triplets": rows[:, :3],
-            **dict(zip(RANKS, rows[:, 3:].T, strict=True)),
-        }
-
-
 class RankMetric(ABC):
     """A metric of ranks: `update` with each image, then `compute`.
 
@@ -123,8 +104,7 @@ class RankMetric(ABC):
 
     def compute(self) -> dict[str, float]:
         """The values by name, nan where there is nothing to count."""
-        columns = self.table.columns()
-        found = {name: averages(one) for name, one in self.averages(columns).items()}
+        found = average_all([self], self.table.parts())
         return {name: float(value[0]) for name, value in self.values(found).items()}
 
     @abstractmethod
@@ -221,7 +201,12 @@ class PredicateRank(RankMetric):
     """
 
     def compute(self) -> dict[str, float]:
-        mean, median = predicate_rank_summary(self.table.columns()["predicate_rank"])
+        counts = np.zeros(1, dtype=np.int64)
+        for part in self.table.parts():
+            more = np.bincount(part.columns["predicate_rank"], minlength=len(counts))
+            more[: len(counts)] += counts
+            counts = more
+        mean, median = predicate_rank_summary(counts)
         return {"predicate_rank_mean": mean, "predicate_rank_median": median}
 
     def averages(self, columns):
@@ -305,21 +290,30 @@ class SubsetRecall(RankMetric):
         return {k: v for name in names for k, v in self.at_k(name, found[name][:, 0]).items()}
 
 
-def compute_all(
-    metrics: Sequence[RankMetric], columns: Mapping[str, np.ndarray], weights: np.ndarray | None = None
+def average_all(
+    metrics: Sequence[RankMetric], parts: Iterable[Part], weights: Iterable[np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """Several metrics of one table, each average taken once.
+    """What several metrics of one table average, each once and a part of the test set at a time.
 
     Args:
-        columns: of the table that the metrics share.
-        weights: how often each resample has each image, float [I, B]; None: the test set itself.
+        parts: of the table that the metrics share.
+        weights: for each part, how often each resample has each image, float [I, B], see `RunningAverage.add`; None:
+            the test set itself.
 
     Returns:
-        [B] by name.
+        [B, S, C] by name, for `RankMetric.values`.
     """
-    wanted: dict[str, Average] = {}
-    for metric in metrics:
-        for name, average in metric.averages(columns).items():
-            wanted.setdefault(name, average)
-    found = {name: averages(average, weights) for name, average in wanted.items()}
-    return {name: value for metric in metrics for name, value in metric.values(found).items()}
+    running: dict[str, RunningAverage] = {}
+    weighted = (
+        ((part, np.ones((part.images, 1))) for part in parts) if weights is None else zip(parts, weights, strict=True)
+    )
+    for part, weight in weighted:
+        wanted: dict[str, Average] = {}
+        for metric in metrics:
+            wanted |= metric.averages(part.columns)
+        for name, average in wanted.items():
+            if name not in running:
+                slots = None if average.slot is None else average.slots
+                running[name] = RunningAverage(slots, average.values.shape[1], weight.shape[1])
+            running[name].add(average, weight)
+    return {name: one.found() for name, one in running.items()}

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskrcnn_benchmark.utils.errors import InputError
+from .best_relations import MAX_RANK, best_relations
 
 TOP_K = (20, 50, 100)
-# A relation that none of the first 100 predictions matches has this rank; the usual recalls look no further down.
-MAX_RANK = max(TOP_K)
+_BITS = 20  # of each integer in a code, see `pack`
 # The ranks of a relation, see `rank_lists`.
 RANKS = ("rank", "nogc_rank", "pair_rank", "matched_pair_rank", "predicate_rank")
 
@@ -84,9 +83,8 @@ def match_pairs(pairs: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarr
     Returns:
         [P, G], of the type of `agreement`.
     """
-    return np.minimum(
-        agreement[pairs[:, 0, None], gt_relations[None, :, 0]], agreement[pairs[:, 1, None], gt_relations[None, :, 1]]
-    )
+    subjects, objects = (agreement.take(gt_relations[:, end], axis=1) for end in (0, 1))
+    return np.minimum(subjects.take(pairs[:, 0], axis=0), objects.take(pairs[:, 1], axis=0))
 
 
 def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreement: np.ndarray) -> np.ndarray:
@@ -99,8 +97,11 @@ def match_relations(pred_relations: np.ndarray, gt_relations: np.ndarray, agreem
     Returns:
         bool [P, G].
     """
-    same = pred_relations[:, 2, None] == gt_relations[None, :, 2]
-    return match_pairs(pred_relations, gt_relations, agreement) & same
+    return match_pairs(pred_relations, gt_relations, agreement) & _same_predicate(pred_relations, gt_relations)
+
+
+def _same_predicate(pred_relations: np.ndarray, gt_relations: np.ndarray) -> np.ndarray:
+    return pred_relations[:, 2, None] == gt_relations[None, :, 2]
 
 
 def first_match_rank(matches: np.ndarray, limit: int = MAX_RANK) -> np.ndarray:
@@ -162,44 +163,6 @@ def best_predicates(pairs: np.ndarray, rel_scores: np.ndarray) -> np.ndarray:
     return np.column_stack((pairs, 1 + rel_scores[:, 1:].argmax(1)))
 
 
-def best_relations(
-    pairs: np.ndarray, rel_scores: np.ndarray, obj_scores: np.ndarray, limit: int = MAX_RANK
-) -> np.ndarray:
-    """The best relations where a pair may have several predicates (no graph constraint).
-
-    The score is that of the predicate times those of both objects; of equal scores the earlier pair and the smaller
-    predicate come first.
-
-    Args:
-        pairs: int [P, 2] of (subject index, object index).
-        rel_scores: [P, R], background first.
-        obj_scores: [N], not negative.
-
-    Returns:
-        int [min(limit, P * (R - 1)), 3], best first.
-
-    Raises:
-        InputError: a score that is no number.
-    """
-    foreground, rows = rel_scores[:, 1:], np.arange(len(pairs))
-    weight = obj_scores[pairs[:, 0]] * obj_scores[pairs[:, 1]]
-    best = weight * foreground.max(1, initial=-np.inf)
-    if not np.isfinite(best).all():
-        raise InputError("scores of relations or objects are nan or infinite")
-    if len(pairs) > limit:
-        # The best relations are those of pairs whose own best one is among the best.
-        rows = np.flatnonzero(best >= np.partition(best, -limit)[-limit])
-    cost = -(weight[rows, None] * foreground[rows]).ravel()
-    if len(cost) > limit:
-        # Sorting the few that reach the last score that counts, not all: ties at the end are cut after sorting.
-        candidates = np.flatnonzero(cost <= np.partition(cost, limit - 1)[limit - 1])
-    else:
-        candidates = np.arange(len(cost))
-    chosen = candidates[np.argsort(cost[candidates], kind="stable")[:limit]]
-    row, predicate = np.divmod(chosen, foreground.shape[1])
-    return np.column_stack((pairs[rows[row]], predicate + 1))
-
-
 def lists_from_scores(
     pairs: np.ndarray,
     rel_scores: np.ndarray,
@@ -237,7 +200,7 @@ def lists_from_triplets(
         free: int [L, 3], those that count without graph constraint; None: `relations`.
     """
     _, first = np.unique(pack(relations[:, :2]), return_index=True)
-    graph = relations[np.sort(first)]
+    graph = relations if len(first) == len(relations) else relations[np.sort(first)]
     on_annotated = None if annotated is None else graph[annotated[graph[:, 0], graph[:, 1]]]
     return RankedLists(graph, relations if free is None else free, on_annotated)
 
@@ -264,22 +227,28 @@ def rank_lists(
         the predictions on annotated pairs; `matched_pair_rank` of the first relation that has the right pair, whatever
         its predicate.
     """
-    main = lists.graph if constraint == "graph" else lists.free
 
-    def rank(relations: np.ndarray) -> np.ndarray:
-        matches = match_relations(relations[:limit], gt_relations, agreement)
+    def matches(relations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of relations, and of their pairs."""
+        of_pair = match_pairs(relations[:limit], gt_relations, agreement)
+        return of_pair & _same_predicate(relations[:limit], gt_relations), of_pair
+
+    def rank(relations: np.ndarray, found: np.ndarray) -> np.ndarray:
         if overlaps is None:
-            return first_match_rank(matches, limit)
-        return one_match_rank(matches, match_pairs(relations[:limit], gt_relations, overlaps), limit)
+            return first_match_rank(found, limit)
+        return one_match_rank(found, match_pairs(relations[:limit], gt_relations, overlaps), limit)
 
-    free_rank = rank(lists.free)
-    nothing = np.full(len(gt_relations), limit)
-    return {
-        "rank": rank(lists.graph) if constraint == "graph" else free_rank,
-        "nogc_rank": free_rank,
-        "pair_rank": nothing if lists.annotated is None else rank(lists.annotated),
-        "matched_pair_rank": first_match_rank(match_pairs(main[:limit], gt_relations, agreement), limit),
-    }
+    found, of_pair = matches(lists.free)
+    ranks = {"rank": rank(lists.free, found)}
+    ranks["nogc_rank"] = ranks["rank"]
+    if constraint == "graph" and lists.graph is not lists.free:
+        found, of_pair = matches(lists.graph)
+        ranks["rank"] = rank(lists.graph, found)
+    if lists.annotated is None:
+        ranks["pair_rank"] = np.full(len(gt_relations), limit)
+    else:
+        ranks["pair_rank"] = rank(lists.annotated, matches(lists.annotated)[0])
+    return ranks | {"matched_pair_rank": first_match_rank(of_pair, limit)}
 
 
 def rank_relations(
@@ -366,8 +335,21 @@ def contains_triplets(triplets: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def pack(rows: np.ndarray) -> np.ndarray:
-    """One int64 for each row of small non-negative integers."""
-    return (np.asarray(rows, dtype=np.int64) << 20 * np.arange(rows.shape[1])).sum(1)
+    """One int64 for each row of up to three non-negative integers below 2^20."""
+    rows = np.asarray(rows, dtype=np.int64)
+    codes = rows[:, 0].copy()
+    for column in range(1, rows.shape[1]):
+        codes += rows[:, column] << _BITS * column
+    return codes
+
+
+def unpack(codes: np.ndarray, columns: int) -> np.ndarray:
+    """The rows that `pack` made codes of.
+
+    >>> unpack(pack(np.array([[1, 2, 3], [4, 5, 6]])), 3).tolist()
+    [[1, 2, 3], [4, 5, 6]]
+    """
+    return codes[:, None] >> _BITS * np.arange(columns) & (1 << _BITS) - 1
 
 
 def mean(values) -> float:

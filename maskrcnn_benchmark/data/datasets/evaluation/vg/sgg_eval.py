@@ -6,7 +6,7 @@ Shape letters are those of ranks.py.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -54,8 +54,13 @@ class _PerK(SceneGraphEvaluation):
         return {k: mean(v) for k, v in self.result_dict[mode + self.container].items()}
 
     def generate_print_string(self, mode: str) -> str:
-        parts = "".join(f"{self.label} @ {k}: {value:.4f}; " for k, value in self.values(mode).items())
-        return f"SGG eval: {parts} for mode={mode}, type={self.title}.\n"
+        return self.line(mode, self.values(mode))
+
+    @classmethod
+    def line(cls, mode: str, values: Mapping[int, float]) -> str:
+        """SGB's line of the values for each k."""
+        parts = "".join(f"{cls.label} @ {k}: {value:.4f}; " for k, value in values.items())
+        return f"SGG eval: {parts} for mode={mode}, type={cls.title}.\n"
 
     def _extend(self, container: str, columns: np.ndarray) -> None:
         """Append the rows of columns [I, K] to the lists of a container."""
@@ -189,9 +194,14 @@ class SGMeanRecall(_PerK):
         text = super().generate_print_string(mode)
         if self.print_detail:
             recalls = self.result_dict[f"{mode}{self.container}_list"][self.top_k[-1]]
-            details = "".join(f"({n}:{r:.4f}) " for n, r in zip(self.rel_name_list, recalls, strict=True))
-            text += f"{' Details '.center(56, '-')}\n{details}\n{'-' * 56}\n"
+            text += predicate_lines(dict(zip(self.rel_name_list, recalls, strict=True)))
         return text
+
+
+def predicate_lines(recalls: Mapping[str, float]) -> str:
+    """SGB's lines of the recall of each predicate by its name."""
+    details = "".join(f"({name}:{recall:.4f}) " for name, recall in recalls.items())
+    return f"{' Details '.center(56, '-')}\n{details}\n{'-' * 56}\n"
 
 
 class SGNGMeanRecall(SGMeanRecall):

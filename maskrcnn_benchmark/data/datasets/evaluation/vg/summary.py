@@ -14,7 +14,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from .graph_evaluator import GraphEvaluator
 from .ranks import contains_triplets
 from .test_set import annotation_fingerprint, triplet_fingerprint
-from .zero_shot import KINDS, distinct_triplets
+from .zero_shot import KINDS
 
 
 def metrics_as_json(found: dict[str, float]) -> dict[str, float | None]:
@@ -42,9 +42,10 @@ def relation_summary(graphs: GraphEvaluator) -> dict[str, Any]:
 
 
 def write_relation_files(graphs: GraphEvaluator, folder: str) -> None:
-    """Write SGB's `result_dict.pytorch`, the ranks, and the zero-shot triplets."""
-    with atomic_write(os.path.join(folder, "result_dict.pytorch")) as path:
-        torch.save(graphs.result_dict, path)
+    """Write SGB's `result_dict.pytorch` where it was filled, the ranks, and the zero-shot triplets."""
+    if graphs.per_image:
+        with atomic_write(os.path.join(folder, "result_dict.pytorch")) as path:
+            torch.save(graphs.result_dict, path)
     graphs.save_ranks(os.path.join(folder, "ranks.npz"))
     write_json(os.path.join(folder, "zero_shot_triplets.json"), graphs.zero_shot.triplets.tolist())
     if kinds := _zero_shot_of_split(graphs)[1]:
@@ -77,6 +78,6 @@ def write_json(path: str, content: Any, indent: int | None = None) -> None:
 
 def _zero_shot_of_split(graphs: GraphEvaluator):
     """The zero-shot triplets that the evaluated split has, int64 [Z, 3], and those of each kind."""
-    annotated = distinct_triplets(graphs.test_set.gt_classes, graphs.test_set.relationships)
+    annotated = graphs.annotated_triplets
     kinds = {kind: annotated[chosen] for kind, chosen in graphs.zero_shot.kinds(annotated).items()}
     return annotated[contains_triplets(annotated, graphs.zero_shot.triplets)], kinds

@@ -15,10 +15,11 @@ def annotation_fingerprint(dataset) -> str:
     count, in their order.
     """
     digest = hashlib.sha256(repr([dataset.ind_to_classes, dataset.ind_to_predicates]).encode())
-    for index, name in enumerate(dataset.filenames):
+    rows = zip(dataset.filenames, dataset.gt_boxes, dataset.gt_classes, dataset.relationships, strict=True)
+    for index, (name, *arrays) in enumerate(rows):
         info = dataset.get_img_info(index)
         digest.update(repr((os.path.basename(name), info["width"], info["height"])).encode())
-        for values in (dataset.gt_boxes[index], dataset.gt_classes[index], dataset.relationships[index]):
+        for values in arrays:
             digest.update(_bytes(values))
     return digest.hexdigest()[:16]
 

@@ -101,8 +101,8 @@ def do_vg_evaluation(
 class VGEvaluator:
     """All metrics over a stream of predictions: `update` with each image, then `compute`.
 
-    An image costs a row of small integers per annotated relation and a few bytes per detection, so memory does not
-    grow with the size of the predictions.
+    An image costs a few bytes per detection, and what SGB's dictionary lists of it, so memory does not grow with the
+    size of the predictions.
 
     Args:
         cfg: MODEL.ROI_RELATION_HEAD (task, number of predicates) and TEST.RELATION are read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
-from maskrcnn_benchmark.data.datasets.visual_genome import load_graphs
+from maskrcnn_benchmark.data.datasets.content_cache import counted_once
+from maskrcnn_benchmark.data.datasets.vg_format import read_graphs
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
-from .ranks import contains_triplets
+from .ranks import contains_triplets, pack, unpack
 from .test_set import triplet_fingerprint
 
 _KEY = "TEST.RELATION.ZERO_SHOT_TRIPLETS"
 KINDS = ("seen_pair", "new_pair")
 _NONE = np.zeros((0, 3), dtype=np.int64)
+_IMAGES_AT_A_TIME, _LEAST_WAITING = 1000, 100_000
 
 
 class TrainingTriplets(NamedTuple):
@@ -122,12 +123,22 @@ def load_zero_shot(cfg, dataset) -> ZeroShot:
     return ZeroShot(evaluated[~contains_triplets(evaluated, training.triplets)], training)
 
 
-def distinct_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
-    """The different (subject class, object class, predicate) of a split, int64 [U, 3], sorted; see `all_triplets`."""
-    return np.unique(all_triplets(gt_classes, relationships), axis=0)
+def distinct_triplets(gt_classes: Sequence[np.ndarray], relationships: Sequence[np.ndarray]) -> np.ndarray:
+    """The different (subject class, object class, predicate) of a split, int64 [U, 3], sorted; see `all_triplets`.
+
+    Memory grows with the different ones only.
+    """
+    found, waiting = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    for first in range(0, len(relationships), _IMAGES_AT_A_TIME):
+        some = slice(first, first + _IMAGES_AT_A_TIME)
+        codes = pack(all_triplets(gt_classes[some], relationships[some])[:, ::-1])  # sorted by the first column first
+        waiting = np.concatenate((waiting, np.unique(codes)))
+        if len(waiting) > max(len(found), _LEAST_WAITING):  # sorted in only when that is worth the sorting
+            found, waiting = np.union1d(found, waiting), waiting[:0]
+    return unpack(np.union1d(found, waiting), 3)[:, ::-1]
 
 
-def all_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) -> np.ndarray:
+def all_triplets(gt_classes: Sequence[np.ndarray], relationships: Sequence[np.ndarray]) -> np.ndarray:
     """The (subject class, object class, predicate) of every relation of a split.
 
     Args:
@@ -144,45 +155,27 @@ def all_triplets(gt_classes: list[np.ndarray], relationships: list[np.ndarray]) 
 def training_triplets(cfg) -> TrainingTriplets:
     """The triplets of DATASETS.TRAIN; all annotated relations count, overlapping boxes or not.
 
-    Kept in OUTPUT_DIR/training_triplets.json and counted again when the data sets or their files change.
+    Kept in MODEL.LANGUAGE.CACHE_DIR and counted again when the data files change.
     """
     catalog = load_catalog(cfg).DatasetCatalog
-    sources = [catalog.get(name, cfg)["args"] for name in cfg.DATASETS.TRAIN]
-    key = [_signature(name, args) for name, args in zip(cfg.DATASETS.TRAIN, sources, strict=True)]
-    path = os.path.join(cfg.OUTPUT_DIR, "training_triplets.json")
-    if (cached := _read_cache(path, key)) is not None:
-        return cached
-    rows = [_NONE]
-    for args in sources:
-        graphs = load_graphs(args["roidb_file"], "train", -1, args["num_val_im"], True, False)
-        rows.append(all_triplets(graphs[2], graphs[4]))
-    found = TrainingTriplets(*np.unique(np.concatenate(rows), axis=0, return_counts=True))
-    if cfg.OUTPUT_DIR:
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({"key": key, **{k: v.tolist() for k, v in found._asdict().items()}}))
-    return found
+    rows, counts = [_NONE], [_NONE[:, 0]]
+    for name in cfg.DATASETS.TRAIN:
+        args = catalog.get(name, cfg)["args"]
+        found = counted_once(
+            cfg.MODEL.LANGUAGE.CACHE_DIR, "triplets", [args["roidb_file"]], [args["num_val_im"]],
+            partial(_count_triplets, args["roidb_file"], args["num_val_im"]),
+        )  # fmt: skip
+        rows.append(found["triplets"])
+        counts.append(found["counts"])
+    triplets, place = np.unique(np.concatenate(rows), axis=0, return_inverse=True)
+    total = np.bincount(place.ravel(), np.concatenate(counts), len(triplets)).astype(np.int64)
+    return TrainingTriplets(triplets, total)
 
 
-def _signature(name: str, args: dict) -> list:
-    """What the triplets of a data set depend on."""
-    file = args["roidb_file"]
-    if not os.path.isfile(file):
-        raise InputError(f"data file {file} of {name} does not exist; docs/datasets.md says where to get it")
-    status = os.stat(file)
-    return [name, os.path.abspath(file), status.st_size, status.st_mtime_ns, args["num_val_im"]]
-
-
-def _read_cache(path: str, key: list) -> TrainingTriplets | None:
-    """The cached triplets where the file exists, is whole and has this key."""
-    try:
-        with open(path) as stream:
-            cached = json.load(stream)
-        if cached["key"] == key:
-            triplets, counts = (np.asarray(cached[name], dtype=np.int64) for name in TrainingTriplets._fields)
-            return TrainingTriplets(triplets.reshape(-1, 3), counts)
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
-        pass  # not there, or not ours: it is written anew
-    return None
+def _count_triplets(roidb_file: str, num_val_im: int) -> dict[str, np.ndarray]:
+    graphs = read_graphs(roidb_file, "train", -1, num_val_im, True, False)
+    codes, counts = np.unique(pack(graphs.triplets()), return_counts=True)
+    return {"triplets": unpack(codes, 3), "counts": counts}
 
 
 def check_zero_shot_file(path: str) -> None:
