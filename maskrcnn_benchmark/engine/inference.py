@@ -72,7 +72,7 @@ def compute_on_dataset(
             if timer is not None:
                 timer.tic()
             with torch.no_grad(), autocast(device, dtype):
-                output = model(images.to(device), [target.to(device) for target in targets])
+                output = model(images.to(device), _ground_truth(targets, device))
             predicted.update((index, boxes.to("cpu")) for index, boxes in zip(indices, output, strict=True))
             if timer is not None:
                 timer.toc()
@@ -81,6 +81,11 @@ def compute_on_dataset(
             if index not in seen:
                 seen.add(index)
                 yield index, prediction
+
+
+def _ground_truth(targets: Sequence, device: torch.device) -> list[BoxList] | None:
+    """Ground truth on the device; None for images of one's own, which come with SGB's mark in its place."""
+    return [target.to(device) for target in targets] if isinstance(targets[0], BoxList) else None
 
 
 def _gather(predicted: dict, finished: bool) -> tuple[list[dict], bool]:
@@ -233,6 +238,7 @@ def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict
     """Scene graphs as plain lists, boxes and relations by falling score.
 
     The pair of an object with itself, which images without other pairs get (`prepare_test_pairs`), is no relation.
+    Predictions of a detector have no relations.
 
     Returns:
         {index: {bbox: xyxy in pixels, bbox_labels, bbox_scores, rel_pairs: places in bbox, rel_labels, rel_scores,
@@ -244,6 +250,10 @@ def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict
 def _plain(prediction: BoxList) -> dict[str, list]:
     mapping = get_sorted_bbox_mapping(prediction.get_field("pred_scores").tolist())
     order, place = (torch.tensor(indices, dtype=torch.int64) for indices in mapping)
+    if not prediction.has_field("rel_pair_idxs"):
+        prediction = prediction.copy_with_fields(["pred_labels", "pred_scores"])
+        prediction.add_field("rel_pair_idxs", torch.zeros(0, 2, dtype=torch.int64))
+        prediction.add_field("pred_rel_scores", torch.zeros(0, 2))
     pairs = prediction.get_field("rel_pair_idxs")
     others = pairs[:, 0] != pairs[:, 1]
     pairs, all_scores = pairs[others], prediction.get_field("pred_rel_scores")[others]

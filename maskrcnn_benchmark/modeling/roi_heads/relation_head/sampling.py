@@ -150,8 +150,8 @@ class RelationSampling:
             rel_possibility: which pairs of proposals may be drawn as background, bool [n, n]
 
         Returns:
-            (subject, object, predicate), foreground first, int64 [m, 3], m > 0 where n > 0, and 1 for each two proposals
-            that stand for related objects in either direction, int64 [n, n]
+            (subject, object, predicate), foreground first, int64 [m, 3], m > 0 where n > 0, and 1 for each two
+            proposals that stand for related objects in either direction, int64 [n, n]
         """
         subjects, objects = tgt_rel_matrix.nonzero(as_tuple=True)  # r ground-truth relations
         predicates = tgt_rel_matrix[subjects, objects].long()
