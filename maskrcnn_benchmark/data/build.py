@@ -14,6 +14,7 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_labels
+from maskrcnn_benchmark.utils.preemption import outlive_signals
 
 from . import datasets as D
 from . import samplers
@@ -186,6 +187,7 @@ def make_data_loader(
                 num_workers=cfg.DATALOADER.NUM_WORKERS,
                 batch_sampler=batch_sampler,
                 collate_fn=BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY),
+                worker_init_fn=outlive_signals,
             )
         )
     return loaders[0] if is_train else loaders

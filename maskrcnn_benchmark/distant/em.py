@@ -185,7 +185,6 @@ class ExpectationMaximisation:
     def _maximise(self, config) -> None:
         if is_main_process():
             os.makedirs(config.OUTPUT_DIR, exist_ok=True)
-            save_config(config, os.path.join(config.OUTPUT_DIR, "config.yml"))
         synchronize()
         train(config, relation_recipe(config), self.seed, self.distributed, self.logger)
         synchronize()
@@ -237,6 +236,7 @@ class ExpectationMaximisation:
         elif is_main_process():
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(now, indent=1))
+            save_config(self.cfg, os.path.join(self.output, "config.yml"))
         synchronize()
 
     def _report(self, last: int) -> list[dict]:

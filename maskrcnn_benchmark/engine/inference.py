@@ -16,10 +16,11 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.evaluation import evaluate
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, synchronize
+from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_world_size, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.miscellaneous import save_config
+from maskrcnn_benchmark.utils.preemption import Preempted, requested
 from maskrcnn_benchmark.utils.timer import Timer, get_time_str
 
 from .prediction_cache import PredictionCache
@@ -55,6 +56,9 @@ def compute_on_dataset(
 
     Yields:
         (index in the data set, prediction on the CPU), in the order of the batches.
+
+    Raises:
+        Preempted: SIGTERM or SIGUSR1 came to a process of a training (`preemption.listening`).
     """
     model.eval()
     device = torch.device(device)
@@ -77,6 +81,8 @@ def compute_on_dataset(
             if timer is not None:
                 timer.toc()
         parts, finished = _gather(predicted, finished)
+        if anywhere(requested()):
+            raise Preempted("told to end while predicting")
         for index, prediction in (item for part in parts for item in part.items()):
             if index not in seen:
                 seen.add(index)
