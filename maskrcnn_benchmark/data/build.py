@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_labels
-from maskrcnn_benchmark.utils.preemption import outlive_signals
+from maskrcnn_benchmark.utils.preemption import held_back, outlive_signals
 
 from . import datasets as D
 from . import samplers
@@ -129,7 +129,9 @@ class DataLoader(torch.utils.data.DataLoader):
     def __iter__(self):
         # The iterator is made here, not when its first batch is asked for: making it draws a random number, which
         # resuming counts on (engine/trainer.py).
-        return _with_plain_errors(super().__iter__())
+        with held_back():
+            batches = super().__iter__()
+        return _with_plain_errors(batches)
 
 
 def _with_plain_errors(batches: Iterator) -> Iterator:

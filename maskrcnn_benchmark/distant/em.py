@@ -234,9 +234,9 @@ class ExpectationMaximisation:
                 names = ", ".join(_differences(before, now))
                 raise InputError(f"{self.output} holds a run with other settings ({names}); give another OUTPUT_DIR")
         elif is_main_process():
+            save_config(self.cfg, os.path.join(self.output, "config.yml"))
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(now, indent=1))
-            save_config(self.cfg, os.path.join(self.output, "config.yml"))
         synchronize()
 
     def _report(self, last: int) -> list[dict]:

@@ -54,7 +54,22 @@ def listening() -> Iterator[None]:
         _received.clear()
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold signals back while workers are started, which begin without a handler: `outlive_signals` lets them in."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def outlive_signals(worker: int) -> None:
     """For the workers of a data loader (`worker_init_fn`): a signal ends them some time later, see above."""
     for number in _SIGNALS:
         signal.signal(number, lambda *_: signal.alarm(_WORKER_SECONDS))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
