@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -139,6 +139,10 @@ def inference(
         stream = cache.read() if is_main_process() else iter(())
     else:
         stream = compute_on_dataset(model, data_loader, device, cfg.TEST.RELATION.SYNC_GATHER, model_only, cfg.DTYPE)
+        if output_folder and not cfg.TEST.CUSTUM_EVAL:
+            # before the predictions are there to be used again, in which case nothing is measured
+            cost = os.path.join(output_folder, "cost.json")
+            stream = _then(stream, lambda: write_cost(cost, model, model_only, len(dataset), device))
         if names and not cfg.TEST.CUSTUM_EVAL:
             renumber = Renumbering(names, dataset.ind_to_predicates)
             stream = ((index, renumber(prediction)) for index, prediction in stream)
@@ -164,8 +168,6 @@ def inference(
         )
         if output_folder:
             save_config(cfg, os.path.join(output_folder, "config.yml"))
-            if not cached:
-                write_cost(os.path.join(output_folder, "cost.json"), model, model_only, len(dataset), device)
     synchronize()
     total.toc()
     for what, timer in (("Total run time", total), ("Model inference time", model_only)):
@@ -174,6 +176,13 @@ def inference(
             "%s: %s (%.5f s / img per device, on %d devices)", what, get_time_str(timer.total_time), per_image, devices
         )
     return value
+
+
+def _then(stream: Iterator[tuple[int, BoxList]], act: Callable[[], None]) -> Iterator[tuple[int, BoxList]]:
+    """Pass a stream on, and act at its end, on the main process."""
+    yield from stream
+    if is_main_process():
+        act()
 
 
 def write_cost(path: str, model: torch.nn.Module, timer: Timer, images: int, device: torch.device | str) -> None:

@@ -17,6 +17,7 @@ from maskrcnn_benchmark.engine.inference import (
     get_sorted_bbox_mapping,
     inference,
 )
+from maskrcnn_benchmark.engine.prediction_cache import PredictionCache
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.image_list import ImageList
 from maskrcnn_benchmark.utils.errors import InputError
@@ -154,6 +155,19 @@ def test_nothing_but_results_is_written_unless_asked_for(tmp_path):
         "config.yml", "cost.json", "evaluation.json", "graphs.json", "ranks.npz", "result_dict.pytorch",
         "zero_shot_kinds.json", "zero_shot_triplets.json",
     ]  # fmt: skip
+
+
+def test_predictions_that_can_be_used_again_have_their_cost_beside_them(config, tmp_path, monkeypatch):
+    """A kill between the two would lose it: who reads old predictions measures nothing."""
+    keep, seen = PredictionCache.keep, []
+
+    def watch(cache, stream):
+        yield from keep(cache, stream)
+        seen.append((tmp_path / "cost.json").exists())
+
+    monkeypatch.setattr(PredictionCache, "keep", watch)
+    inference(config, Oracle(), loader_of(config), "test", ("relations",), device="cpu", output_folder=str(tmp_path))
+    assert seen == [True]
 
 
 def test_cost_is_that_of_the_model_and_not_of_reading_old_predictions(config, tmp_path):
