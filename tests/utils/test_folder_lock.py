@@ -15,9 +15,9 @@ import os, sys, time
 from maskrcnn_benchmark.utils.folder_lock import owned
 with owned(sys.argv[1], "OUTPUT_DIR"):
     if os.fork() == 0:  # a worker that outlives its parent
+        print("owned", flush=True)
         time.sleep(60)
         os._exit(0)
-    print("owned", flush=True)
     time.sleep(60)
 """
 
