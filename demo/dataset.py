@@ -5,8 +5,6 @@ import inspect
 import json
 import os
 import random
-import shutil
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from demo.vocabulary import ATTRIBUTE_NAMES, COLOURS, OBJECT_NAMES
 from demo.world import World, WorldSettings
 from maskrcnn_benchmark.distant.knowledge_base import count_triplets
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import atomic_folder
 
 BOX_SCALE = 1024  # the longer side of every image in the units of boxes_1024
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
@@ -209,16 +208,8 @@ def make_dataset(out: str | os.PathLike, settings: DatasetSettings, overwrite: b
     replace = overwrite and (final / RECORD).is_file()
     if not replace and is_made(out, settings):
         return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".vg.", dir=final.parent))
-    try:
+    with atomic_folder(final, replace) as partial:
         _write_all(partial, settings)
-        partial.chmod(0o755)
-        if replace:
-            shutil.rmtree(final)
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return final
 
 

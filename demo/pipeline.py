@@ -1,7 +1,6 @@
 """Runs commands that build on one another, some side by side; what is done is not done again."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.folder_lock import owned
 
 PROGRESS_SECONDS = 20
 
@@ -40,19 +40,14 @@ def claimed(output: Path, settings: dict) -> Iterator[int]:
     Raises:
         InputError: another run is at work there, or the folder belongs to other settings.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    with open(output / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another run, or a step that it left behind, is at work in {output}") from None
+    with owned(output, "--output") as lock:
         record = output / "demo.json"
         found = json.loads(record.read_text()) if record.exists() else settings
         if found != settings:
             raise InputError(f"{output} holds a demo of {found}; give another --output for {settings}")
         with atomic_write(record) as path:
             path.write_text(json.dumps(settings))
-        yield lock.fileno()
+        yield lock
 
 
 def run_steps(steps: Sequence[Step], inherited: int, workers: int = 2) -> None:
@@ -106,7 +101,7 @@ def _start(step: Step, inherited: int) -> subprocess.Popen:
     step.log.parent.mkdir(parents=True, exist_ok=True)
     with open(step.log, "a") as log:
         process = subprocess.Popen(
-            step.command,
+            [sys.executable, str(Path(__file__).with_name("tied.py")), str(os.getpid()), *step.command],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},

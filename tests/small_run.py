@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from support import HEAD, PARITY, flat, parity_config
 
 ROOT = Path(__file__).parents[1]
@@ -85,3 +86,19 @@ def run_tool(tool: str, config: Path, *opts, processes: int = 1, timeout: float 
         text=True,
         timeout=timeout,
     )
+
+
+def assert_same(a, b, where=""):
+    """Nested containers of tensors and numbers, equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for place, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{place}")
+    else:
+        assert a == b, where

@@ -7,15 +7,13 @@ The same command again goes on where it was stopped. Several processes: torchrun
 """
 
 from maskrcnn_benchmark.engine.evaluate import run_val_and_test
-from maskrcnn_benchmark.engine.launch import launched, tool_parser
+from maskrcnn_benchmark.engine.launch import launched, training_parser
 from maskrcnn_benchmark.engine.recipes import detector_recipe, train
 from maskrcnn_benchmark.utils import cli
 
 
 def main() -> None:
-    parser = tool_parser("Train a detector, and measure its mAP at IoU 0.5 on validation and test.")
-    parser.add_argument("--skip-test", action="store_true", help="do not test the final model")
-    args = parser.parse_args()
+    args = training_parser("Train a detector, and measure its mAP at IoU 0.5 on validation and test.").parse_args()
     with launched(args, save=True) as (cfg, distributed, logger):
         model = train(cfg, detector_recipe(cfg), args.seed, distributed, logger)
         if not args.skip_test:

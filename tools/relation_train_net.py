@@ -8,16 +8,14 @@ The same command again goes on where it was stopped. Several processes: torchrun
 
 from maskrcnn_benchmark.engine.adapt_clip import adapt_clip
 from maskrcnn_benchmark.engine.evaluate import run_test
-from maskrcnn_benchmark.engine.launch import launched, tool_parser
+from maskrcnn_benchmark.engine.launch import launched, training_parser
 from maskrcnn_benchmark.engine.recipes import relation_recipe, train
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
 from maskrcnn_benchmark.utils import cli
 
 
 def main() -> None:
-    parser = tool_parser("Train a relation model on a detector that stays as it is, and test it.")
-    parser.add_argument("--skip-test", action="store_true", help="do not test the final model")
-    args = parser.parse_args()
+    args = training_parser("Train a relation model on a detector that stays as it is, and test it.").parse_args()
     with launched(args, save=True) as (cfg, distributed, logger):
         model = train(cfg, relation_recipe(cfg), args.seed, distributed, logger)
         if joins_adapter(cfg):

@@ -1,12 +1,17 @@
 """Steps that build on one another, and how their folder is resumed and kept apart from other runs."""
 
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from demo.pipeline import Step, claimed, run_steps
 from maskrcnn_benchmark.utils.errors import InputError
+
+ROOT = Path(__file__).parents[2]
 
 
 def make_step(folder, name, code, needs=()):
@@ -77,10 +82,33 @@ def test_steps_that_can_never_start_are_named(tmp_path):
         run(tmp_path, circle)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a step goes on, and keeps the folder")
+def test_steps_end_with_a_run_that_is_killed(tmp_path):
+    step = make_step(tmp_path, "slow", "import time; print('runs', flush=True); time.sleep(60); " + append("x"))
+    program = (
+        "from pathlib import Path; from demo.pipeline import Step, claimed, run_steps\n"
+        f"step = Step('slow', {step.command!r}, Path({str(step.result)!r}), Path({str(step.log)!r}))\n"
+        f"with claimed(Path({str(tmp_path)!r}), {{}}) as inherited:\n    run_steps([step], inherited)\n"
+    )
+    run_of_demo = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, cwd=ROOT)
+    while not (step.log.exists() and "runs" in step.log.read_text()):
+        assert run_of_demo.poll() is None
+        time.sleep(0.05)
+    run_of_demo.kill()
+    run_of_demo.wait()
+    for _ in range(100):
+        try:
+            with claimed(tmp_path, {}):  # the step held it, too
+                return
+        except InputError:
+            time.sleep(0.05)
+    pytest.fail("the step still runs")
+
+
 def test_a_folder_is_for_one_run_and_one_seed(tmp_path):
     with (
         claimed(tmp_path, {"seed": 0}),
-        pytest.raises(InputError, match="another run"),
+        pytest.raises(InputError, match="is in use by process"),
         claimed(tmp_path, {"seed": 0}),
     ):
         pass
@@ -93,7 +121,7 @@ def test_a_folder_is_for_one_run_and_one_seed(tmp_path):
 def test_a_step_that_outlives_its_run_keeps_the_folder(tmp_path):
     with claimed(tmp_path, {}) as inherited:
         kept = os.dup(inherited)  # what a step that was left behind holds open
-    with pytest.raises(InputError, match="left behind"), claimed(tmp_path, {}):
+    with pytest.raises(InputError, match="or by a program that it started"), claimed(tmp_path, {}):
         pass
     os.close(kept)
     with claimed(tmp_path, {}):

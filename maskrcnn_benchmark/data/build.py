@@ -14,6 +14,7 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_labels
+from maskrcnn_benchmark.utils.preemption import held_back, outlive_signals
 
 from . import datasets as D
 from . import samplers
@@ -128,7 +129,9 @@ class DataLoader(torch.utils.data.DataLoader):
     def __iter__(self):
         # The iterator is made here, not when its first batch is asked for: making it draws a random number, which
         # resuming counts on (engine/trainer.py).
-        return _with_plain_errors(super().__iter__())
+        with held_back():
+            batches = super().__iter__()
+        return _with_plain_errors(batches)
 
 
 def _with_plain_errors(batches: Iterator) -> Iterator:
@@ -186,6 +189,7 @@ def make_data_loader(
                 num_workers=cfg.DATALOADER.NUM_WORKERS,
                 batch_sampler=batch_sampler,
                 collate_fn=BatchCollator(cfg.DATALOADER.SIZE_DIVISIBILITY),
+                worker_init_fn=outlive_signals,
             )
         )
     return loaders[0] if is_train else loaders

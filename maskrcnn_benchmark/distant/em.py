@@ -185,7 +185,6 @@ class ExpectationMaximisation:
     def _maximise(self, config) -> None:
         if is_main_process():
             os.makedirs(config.OUTPUT_DIR, exist_ok=True)
-            save_config(config, os.path.join(config.OUTPUT_DIR, "config.yml"))
         synchronize()
         train(config, relation_recipe(config), self.seed, self.distributed, self.logger)
         synchronize()
@@ -235,6 +234,7 @@ class ExpectationMaximisation:
                 names = ", ".join(_differences(before, now))
                 raise InputError(f"{self.output} holds a run with other settings ({names}); give another OUTPUT_DIR")
         elif is_main_process():
+            save_config(self.cfg, os.path.join(self.output, "config.yml"))
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(now, indent=1))
         synchronize()

@@ -16,29 +16,32 @@ from maskrcnn_benchmark.data.build import check_class_counts
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.engine.pretrained import Names
-from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, address_of, last_checkpoint_of, run_differences
+from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, address_of, last_checkpoint_of
 from maskrcnn_benchmark.utils.download import in_words
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.hub import SCHEME
 from maskrcnn_benchmark.utils.model_zoo import cached_path
+from maskrcnn_benchmark.utils.run_identity import other_run, run_differences
 
 from .finding import FAILS, NOTE, OK, WRONG, Finding
 from .language import text_encoder
 
+RUN_FOLDER = "run folder"
 # Predictors that are known to embed the names of objects.
 _WITH_WORDS = tuple(f"{name}Predictor" for name in ("Motif", "VCTree", "Transformer", "CausalAnalysis", "RelCLIP"))
 
 
-def check_start(cfg, with_test: bool = True) -> None:
+def check_start(cfg, with_test: bool = True, start_anew: bool = False) -> None:
     """What a training looks at before anything else; what would be silently wrong is logged.
 
     Args:
         with_test: the test sets are needed, too.
+        start_anew: the run that OUTPUT_DIR holds will be set aside.
 
     Raises:
         InputError: the training would fail; the first reason, with what mends it.
     """
-    findings = list(inputs(cfg, with_test))
+    findings = [found for found in inputs(cfg, with_test) if not (start_anew and found.what == RUN_FOLDER)]
     fatal = [finding for finding in findings if finding.state == FAILS]
     if fatal:
         first, more = fatal[0], len(fatal) - 1
@@ -201,22 +204,20 @@ def _zero_shot(cfg) -> Iterator[Finding]:
 # -- weights to start from, and the run folder -----------------------------------------------------------------------
 def _run(cfg, can_reach) -> Iterator[Finding]:
     folder = cfg.OUTPUT_DIR
-    if not folder or not os.path.isfile(os.path.join(folder, LAST_CHECKPOINT)):
-        yield Finding("run folder", OK, f"OUTPUT_DIR {folder} holds no run: a new one starts")
+    if not folder or not os.path.lexists(os.path.join(folder, LAST_CHECKPOINT)):
+        yield Finding(RUN_FOLDER, OK, f"OUTPUT_DIR {folder} holds no run: a new one starts")
         yield _weights(cfg, can_reach)
         return
     try:
         file = last_checkpoint_of(folder)
         differences = run_differences(cfg, file)
     except InputError as error:
-        yield Finding("run folder", FAILS, str(error), "choose another OUTPUT_DIR")
+        yield Finding(RUN_FOLDER, FAILS, str(error))
         return
     if not differences:
-        yield Finding("run folder", OK, f"the run goes on from {file}")
+        yield Finding(RUN_FOLDER, OK, f"the run goes on from {file}")
         return
-    found = f"{file} is of another run ({'; '.join(differences)}): this one would start anew and write over it"
-    yield Finding("run folder", WRONG, found, "choose another OUTPUT_DIR")
-    yield _weights(cfg, can_reach)
+    yield Finding(RUN_FOLDER, FAILS, other_run(file, differences))
 
 
 def _weights(cfg, can_reach) -> Finding:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.evaluation import evaluate
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.utils.comm import all_gather, get_world_size, is_main_process, synchronize
+from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_world_size, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.miscellaneous import save_config
+from maskrcnn_benchmark.utils.preemption import Preempted, requested
 from maskrcnn_benchmark.utils.timer import Timer, get_time_str
 
 from .prediction_cache import PredictionCache
@@ -55,6 +56,9 @@ def compute_on_dataset(
 
     Yields:
         (index in the data set, prediction on the CPU), in the order of the batches.
+
+    Raises:
+        Preempted: SIGTERM or SIGUSR1 came to a process of a training (`preemption.listening`).
     """
     model.eval()
     device = torch.device(device)
@@ -72,15 +76,22 @@ def compute_on_dataset(
             if timer is not None:
                 timer.tic()
             with torch.no_grad(), autocast(device, dtype):
-                output = model(images.to(device), [target.to(device) for target in targets])
+                output = model(images.to(device), _ground_truth(targets, device))
             predicted.update((index, boxes.to("cpu")) for index, boxes in zip(indices, output, strict=True))
             if timer is not None:
                 timer.toc()
         parts, finished = _gather(predicted, finished)
+        if anywhere(requested()):
+            raise Preempted("told to end while predicting")
         for index, prediction in (item for part in parts for item in part.items()):
             if index not in seen:
                 seen.add(index)
                 yield index, prediction
+
+
+def _ground_truth(targets: Sequence, device: torch.device) -> list[BoxList] | None:
+    """Ground truth on the device; None for images of one's own, which come with SGB's mark in its place."""
+    return [target.to(device) for target in targets] if isinstance(targets[0], BoxList) else None
 
 
 def _gather(predicted: dict, finished: bool) -> tuple[list[dict], bool]:
@@ -128,6 +139,10 @@ def inference(
         stream = cache.read() if is_main_process() else iter(())
     else:
         stream = compute_on_dataset(model, data_loader, device, cfg.TEST.RELATION.SYNC_GATHER, model_only, cfg.DTYPE)
+        if output_folder and not cfg.TEST.CUSTUM_EVAL:
+            # before the predictions are there to be used again, in which case nothing is measured
+            cost = os.path.join(output_folder, "cost.json")
+            stream = _then(stream, lambda: write_cost(cost, model, model_only, len(dataset), device))
         if names and not cfg.TEST.CUSTUM_EVAL:
             renumber = Renumbering(names, dataset.ind_to_predicates)
             stream = ((index, renumber(prediction)) for index, prediction in stream)
@@ -153,8 +168,6 @@ def inference(
         )
         if output_folder:
             save_config(cfg, os.path.join(output_folder, "config.yml"))
-            if not cached:
-                write_cost(os.path.join(output_folder, "cost.json"), model, model_only, len(dataset), device)
     synchronize()
     total.toc()
     for what, timer in (("Total run time", total), ("Model inference time", model_only)):
@@ -163,6 +176,13 @@ def inference(
             "%s: %s (%.5f s / img per device, on %d devices)", what, get_time_str(timer.total_time), per_image, devices
         )
     return value
+
+
+def _then(stream: Iterator[tuple[int, BoxList]], act: Callable[[], None]) -> Iterator[tuple[int, BoxList]]:
+    """Pass a stream on, and act at its end, on the main process."""
+    yield from stream
+    if is_main_process():
+        act()
 
 
 def write_cost(path: str, model: torch.nn.Module, timer: Timer, images: int, device: torch.device | str) -> None:
@@ -233,6 +253,7 @@ def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict
     """Scene graphs as plain lists, boxes and relations by falling score.
 
     The pair of an object with itself, which images without other pairs get (`prepare_test_pairs`), is no relation.
+    Predictions of a detector have no relations.
 
     Returns:
         {index: {bbox: xyxy in pixels, bbox_labels, bbox_scores, rel_pairs: places in bbox, rel_labels, rel_scores,
@@ -244,6 +265,10 @@ def custom_sgg_post_precessing(predictions: Iterable[BoxList]) -> dict[int, dict
 def _plain(prediction: BoxList) -> dict[str, list]:
     mapping = get_sorted_bbox_mapping(prediction.get_field("pred_scores").tolist())
     order, place = (torch.tensor(indices, dtype=torch.int64) for indices in mapping)
+    if not prediction.has_field("rel_pair_idxs"):
+        prediction = prediction.copy_with_fields(["pred_labels", "pred_scores"])
+        prediction.add_field("rel_pair_idxs", torch.zeros(0, 2, dtype=torch.int64))
+        prediction.add_field("pred_rel_scores", torch.zeros(0, 2))
     pairs = prediction.get_field("rel_pair_idxs")
     others = pairs[:, 0] != pairs[:, 1]
     pairs, all_scores = pairs[others], prediction.get_field("pred_rel_scores")[others]

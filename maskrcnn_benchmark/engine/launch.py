@@ -13,10 +13,13 @@ import torch.distributed as dist
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.doctor.inputs import check_start
 from maskrcnn_benchmark.utils.collect_env import collect_env_info
-from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
+from maskrcnn_benchmark.utils.comm import all_gather, get_rank, get_world_size, is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import remove_litter
+from maskrcnn_benchmark.utils.folder_lock import owned
 from maskrcnn_benchmark.utils.logger import setup_logger
-from maskrcnn_benchmark.utils.miscellaneous import mkdir, save_config
+
+from .run_state import set_aside
 
 
 def tool_parser(description: str) -> argparse.ArgumentParser:
@@ -33,15 +36,30 @@ def tool_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def training_parser(description: str) -> argparse.ArgumentParser:
+    """Arguments of the tools that train one model and test it."""
+    parser = tool_parser(description)
+    parser.add_argument("--skip-test", action="store_true", help="do not test the final model")
+    parser.add_argument(
+        "--start-anew",
+        action="store_true",
+        help="train from the beginning, and move the run that OUTPUT_DIR holds to OUTPUT_DIR/earlier_1 (2, ...)",
+    )
+    return parser
+
+
 @contextlib.contextmanager
 def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
     """Read the configuration, join the other processes, and open the log.
 
     Args:
-        save: write log and configuration to OUTPUT_DIR (training does).
+        save: own OUTPUT_DIR, clear what a killed run left there, and write the log to it (training does).
 
     Yields:
         (cfg, distributed, logger). Under torchrun each process gets its own GPU, or shares the CPU.
+
+    Raises:
+        InputError: a setting or a file is wrong, or another process owns OUTPUT_DIR.
     """
     cfg = load_config(args.config_file, args.opts)
     if save and not cfg.OUTPUT_DIR:
@@ -51,16 +69,18 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
         raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch finds no GPU: set it to cpu")
     if cfg.DTYPE == "float16" and not on_gpu:
         raise InputError("DTYPE is float16, which recurrent layers lack on the CPU: set it to bfloat16 or float32")
+    start_anew = getattr(args, "start_anew", False)
     if save:
-        check_start(cfg, with_test=not getattr(args, "skip_test", False))
+        check_start(cfg, with_test=not getattr(args, "skip_test", False), start_anew=start_anew)
     distributed = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if distributed:
         if on_gpu:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", args.local_rank)))
         dist.init_process_group(backend="nccl" if on_gpu else "gloo", init_method="env://")
+    owner = contextlib.ExitStack()
     try:
         if save:
-            mkdir(cfg.OUTPUT_DIR)
+            _take(owner, cfg.OUTPUT_DIR, start_anew)
         logger = setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR if save else "", get_rank())
         logger.info("Using %d processes on %s", get_world_size(), cfg.MODEL.DEVICE)
         logger.info(args)
@@ -68,11 +88,24 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
         with open(args.config_file) as stream:
             logger.info("Loaded configuration file %s\n%s", args.config_file, stream.read())
         logger.info("Running with config:\n%s", cfg)
-        if save:
-            path = os.path.join(cfg.OUTPUT_DIR, "config.yml")
-            logger.info("Saving config into: %s", path)
-            save_config(cfg, path)
         yield cfg, distributed, logger
     finally:
+        owner.close()
         if distributed:
             dist.destroy_process_group()
+
+
+def _take(owner: contextlib.ExitStack, folder: str, start_anew: bool) -> None:
+    """Own OUTPUT_DIR and clear it; the main process does, and all learn where it cannot."""
+    refusal = None
+    if is_main_process():
+        try:
+            owner.enter_context(owned(folder, "OUTPUT_DIR"))
+            remove_litter(folder)
+            if start_anew:
+                set_aside(folder)
+        except InputError as error:
+            refusal = str(error)
+    refusal = all_gather(refusal)[0]
+    if refusal:
+        raise InputError(refusal)

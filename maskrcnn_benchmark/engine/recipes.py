@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,7 @@ from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import get_rank, is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.miscellaneous import save_config
 
 from .evaluate import run_val
 from .run_state import seed_everything
@@ -71,7 +73,14 @@ def detector_recipe(cfg) -> Recipe:
 
 
 def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Logger) -> nn.Module:
-    """Train until SOLVER.MAX_ITER, or go on with the run in OUTPUT_DIR; the model, wrapped where `distributed`."""
+    """Train until SOLVER.MAX_ITER, or go on with the run in OUTPUT_DIR; the model, wrapped where `distributed`.
+
+    A resumed run rewrites `config.yml` with its first checkpoint, so that it is always that of the weights beside it.
+
+    Raises:
+        InputError: OUTPUT_DIR holds another run, or something is wrong with settings, files or losses.
+        Preempted: SIGTERM or SIGUSR1 came; what the same command goes on from is saved.
+    """
     seed_everything(seed)
     device = torch.device(cfg.MODEL.DEVICE)
     bare = build_detection_model(cfg)
@@ -93,6 +102,8 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
 
     start = cfg.MODEL[recipe.start]
     loaded = checkpointer.resume_or_load(start, cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD, recipe.load_mapping)
+    if not loaded:
+        save_config(cfg, os.path.join(cfg.OUTPUT_DIR, "config.yml"))
     if not loaded and not start:
         logger.warning("MODEL.%s is empty: all weights start at random", recipe.start)
     if loaded.get("seed", seed) != seed:
@@ -118,6 +129,9 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
     trainer = Trainer(cfg, model, checkpointer, seed + get_rank(), logger, extra, clip=recipe.clip)
     if loaded:
         trainer.resume(loaded)
+    if checkpointer.changed:
+        use = "not used, for the run is complete" if trainer.is_complete else "used from here on"
+        logger.warning("settings that changed since the checkpoint, %s: %s", use, "; ".join(checkpointer.changed))
     validate = None
     if cfg.SOLVER.TO_VAL or cfg.SOLVER.PRE_VAL:
         val_loaders = make_data_loader(cfg, mode="val", is_distributed=distributed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -86,8 +87,27 @@ def _iteration(line: str) -> float:
         return math.inf
 
 
-def remove_unfinished_checkpoints(folder: str) -> None:
-    """Delete the temporary files of checkpoints that a kill left half written; only the main process does."""
-    if is_main_process():
-        for path in Path(folder).glob(".model_*.pth"):
-            path.unlink()
+# -- the run folder --------------------------------------------------------------------------------------------------
+# What a run leaves in its folder; run.json and whatever else lies there is the user's.
+_OF_A_RUN = (
+    "*.pth",
+    "last_checkpoint",
+    "config.yml",
+    "metrics.json",
+    "labels.json",
+    "log.txt",
+    "tensorboard",
+    "inference",
+)
+
+
+def set_aside(folder: str) -> None:
+    """Move the run that a folder holds to `earlier_1` in it, or the next number that is free."""
+    found = [path for pattern in _OF_A_RUN for path in sorted(Path(folder).glob(pattern))]
+    if not found:
+        return
+    places = (Path(folder, f"earlier_{number}") for number in itertools.count(1))
+    place = next(place for place in places if not place.exists())
+    place.mkdir()
+    for path in found:
+        path.rename(place / path.name)

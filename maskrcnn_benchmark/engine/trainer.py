@@ -14,18 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer, clip_grad_norm
-from maskrcnn_benchmark.utils.comm import all_gather, get_rank, is_main_process, reduce_dict
+from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_rank, is_main_process, reduce_dict
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
+from maskrcnn_benchmark.utils.preemption import Preempted, listening, requested
 
 from .inference import autocast
-from .run_state import (
-    MetricsFile,
-    random_states,
-    remove_unfinished_checkpoints,
-    restore_random_states,
-    seed_everything,
-)
+from .run_state import MetricsFile, random_states, restore_random_states, seed_everything
 
 # SGB logs every 200 iterations; shorter runs log more often.
 LOG_PERIOD = 200
@@ -53,7 +48,8 @@ class Trainer:
     """Trains a model: mixed precision, clipping, validation, both schedules, checkpoints, log and metrics.json.
 
     A checkpoint holds everything that the next iteration depends on (model, optimizer, schedule, scaler, place in the
-    data, random states of all processes), so a run that is killed and started again ends as one that is not.
+    data, random states of all processes), so a run that is killed and started again ends as one that is not. On SIGTERM
+    and SIGUSR1 it writes one and ends (`preemption`).
 
     Args:
         cfg: SOLVER, DTYPE, MODEL.DEVICE and OUTPUT_DIR are read.
@@ -87,12 +83,20 @@ class Trainer:
         self.plateau = cfg.SOLVER.SCHEDULE.TYPE == "WarmupReduceLROnPlateau"
         self.iteration = 0
         self._states: dict[str, Any] | None = None
+        # Whether the validation after `iteration` is still to be done: a signal came during it.
+        self._owes_validation = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to train."""
+        return not self._owes_validation and (self.iteration >= self.cfg.SOLVER.MAX_ITER or self._decayed_enough())
 
     def resume(self, loaded: dict[str, Any]) -> None:
         """Go on from the entries of a checkpoint whose weights, optimizer and schedule are loaded already."""
         self.iteration = int(loaded["iteration"])
         if loaded.get("scaler"):
             self.scaler.load_state_dict(loaded["scaler"])
+        self._owes_validation = bool(loaded.get("owes_validation"))
         states = loaded.get("random_states", [])
         if get_rank() < len(states):
             self._states = states[get_rank()]
@@ -107,18 +111,26 @@ class Trainer:
 
         Raises:
             InputError: a loss that is not finite.
+            Preempted: SIGTERM or SIGUSR1 came, and a checkpoint was written.
         """
-        solver, last = self.cfg.SOLVER, self.cfg.SOLVER.MAX_ITER
-        if self.iteration >= last or self._decayed_enough():
+        if self.is_complete:
             self.logger.info("the run is complete: %d iterations", self.iteration)
             return
-        remove_unfinished_checkpoints(self.cfg.OUTPUT_DIR)
+        with listening():
+            self._train(data_loader, validate)
+
+    def _train(self, data_loader, validate: Callable[[], dict[str, float]] | None) -> None:
+        solver, last = self.cfg.SOLVER, self.cfg.SOLVER.MAX_ITER
         metrics = MetricsFile(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.iteration)
         writer = _tensorboard(self.cfg.OUTPUT_DIR, self.iteration)
         if validate is not None and solver.PRE_VAL and self.iteration == 0:
             self.logger.info("Validate before training")
             self._validate(validate, metrics)
 
+        if self._owes_validation:
+            self._restore_random_states()
+            self._end_iteration(validate, metrics)
+            self._states = random_states()
         batches = iter(data_loader)
         self._restore_random_states()  # after iter(), which draws a number
         self.logger.info("Start training")
@@ -150,23 +162,25 @@ class Trainer:
                 each = (time.perf_counter() - start) / (self.iteration - first + 1)
                 self._log(meters, rate, each * (last - self.iteration))
 
-            value = None
-            if validate is not None and solver.TO_VAL and self.iteration % solver.VAL_PERIOD == 0:
-                self.logger.info("Start validating")
-                value = self._validate(validate, metrics)
-            self._step_schedule(value)
+            self._end_iteration(validate, metrics)
             if self._decayed_enough():
                 self.logger.info("Trigger MAX_DECAY_STEP at iteration %d.", self.iteration)
                 break
-            if self.iteration % solver.CHECKPOINT_PERIOD == 0 and self.iteration < last:
-                self._save(f"model_{self.iteration:07d}")
+            if self.iteration < last:
+                told = anywhere(requested())
+                if told or self.iteration % solver.CHECKPOINT_PERIOD == 0:
+                    self._save(f"model_{self.iteration:07d}")
+                if told:
+                    raise self._preempted()
         self._save("model_final")
         metrics.close()
         if writer is not None:
             writer.close()
         seconds = time.perf_counter() - start
-        each = seconds / (self.iteration - first + 1)
+        each = seconds / max(self.iteration - first + 1, 1)
         self.logger.info("Total training time: %s (%.4f s / it)", datetime.timedelta(seconds=int(seconds)), each)
+        if anywhere(requested()):
+            raise self._preempted()
 
     # -- one iteration -----------------------------------------------------------------------------------------------
     def _step(self, images, targets, indices, verbose: bool) -> dict[str, float]:
@@ -204,6 +218,26 @@ class Trainer:
         values = {name: float(value) for said in found if isinstance(said, dict) for name, value in said.items()}
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
+    def _end_iteration(self, validate: Callable[[], dict[str, float]] | None, metrics: MetricsFile) -> None:
+        """Validation, where it is its turn, and the schedule; told to end meanwhile, save what owes both, and do."""
+        solver, value, states = self.cfg.SOLVER, None, random_states()
+        if validate is not None and solver.TO_VAL and self.iteration % solver.VAL_PERIOD == 0:
+            self.logger.info("Start validating")
+            try:
+                value = self._validate(validate, metrics)
+            except Preempted:
+                self._owes_validation = True
+                self._save(f"model_{self.iteration:07d}", states)
+                raise self._preempted() from None
+        self._owes_validation = False
+        self._step_schedule(value)
+
+    def _preempted(self) -> Preempted:
+        return Preempted(
+            f"told to end after iteration {self.iteration}, which is saved in {self.cfg.OUTPUT_DIR}: the same command "
+            "goes on from there"
+        )
+
     def _step_schedule(self, value: float | None) -> None:
         if self.plateau:
             self.scheduler.step(value, epoch=self.iteration)
@@ -224,13 +258,14 @@ class Trainer:
         return value
 
     # -- state -------------------------------------------------------------------------------------------------------
-    def _save(self, name: str) -> None:
-        states = all_gather(random_states())
+    def _save(self, name: str, states: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint; `states` are the random states to go on from, by default those of now."""
         self.checkpointer.save(
             name,
             iteration=self.iteration,
+            owes_validation=self._owes_validation,
             scaler=self.scaler.state_dict(),
-            random_states=states,
+            random_states=all_gather(states or random_states()),
             **self.extra,
         )
 

@@ -49,6 +49,12 @@ class WarmupMultiStepLR(torch.optim.lr_scheduler.LRScheduler):
         self.warmup_method = warmup_method
         super().__init__(optimizer, last_epoch)
 
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Go on at the iteration of a saved schedule; the settings stay those of this one."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = self.last_epoch + 1
+        self._last_lr = self.get_lr()
+
     def get_lr(self) -> list[float]:
         factor = _warmup(self.warmup_method, self.warmup_factor, self.last_epoch, self.warmup_iters)
         factor *= self.gamma ** bisect_right(self.milestones, self.last_epoch)
@@ -61,11 +67,11 @@ class WarmupReduceLROnPlateau:
     After a step, `cooldown` validations are not counted. `step` takes the newest validation value, or None.
     """
 
-    # Attributes that make up the saved state; SGB saves all of them, and its logger, which is not read back.
-    STATE = (
-        "gamma", "warmup_factor", "warmup_iters", "warmup_method", "patience", "threshold", "cooldown", "stage_count",
-        "best", "num_bad_epochs", "under_cooldown", "base_lrs", "last_epoch",
+    # Attributes that make up the saved state, as in SGB: settings, which are not read back, and counts, which are.
+    SETTINGS = (
+        "gamma", "warmup_factor", "warmup_iters", "warmup_method", "patience", "threshold", "cooldown", "base_lrs",
     )  # fmt: skip
+    COUNTS = ("stage_count", "best", "num_bad_epochs", "under_cooldown", "last_epoch")
 
     def __init__(
         self,
@@ -105,10 +111,11 @@ class WarmupReduceLROnPlateau:
         self.step(self.last_epoch)
 
     def state_dict(self) -> dict:
-        return {name: getattr(self, name) for name in self.STATE}
+        return {name: getattr(self, name) for name in (*self.SETTINGS, *self.COUNTS)}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        for name in self.STATE:
+        """Go on with the counts of a saved schedule; the settings stay those of this one."""
+        for name in self.COUNTS:
             if name in state_dict:
                 setattr(self, name, state_dict[name])
 

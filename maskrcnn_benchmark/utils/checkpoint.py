@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -22,8 +24,10 @@ from .c2_model_loading import (
 from .errors import InputError
 from .files import atomic_write
 from .hub import SCHEME, hub_file
-from .model_serialization import LoadingReport, load_state_dict, part_of, strip_prefix_if_present
+from .miscellaneous import save_config
+from .model_serialization import LoadingReport, load_state_dict, strip_prefix_if_present
 from .model_zoo import cache_url
+from .run_identity import changed_settings, other_run, run_differences, run_identity, settings_of
 from .safe_pickle import load_safetensors, load_torch
 
 LAST_CHECKPOINT = "last_checkpoint"
@@ -61,8 +65,14 @@ class Checkpointer:
         """Write `<name>.pth` with `kwargs` as further entries, then point `last_checkpoint` to it.
 
         A crash at any moment leaves a whole checkpoint that `last_checkpoint` names.
+
+        Raises:
+            InputError: a weight or a number of the optimizer is not finite; the last checkpoint stays the last one.
         """
-        if not self.save_dir or not self.save_to_disk:
+        if not self.save_dir:
+            return
+        self._check_finite(name)  # by every process, so that all of them end
+        if not self.save_to_disk:
             return
         data: dict[str, Any] = {**kwargs, **self._identity(), "model": self.model.state_dict()}
         if self.optimizer is not None:
@@ -101,7 +111,7 @@ class Checkpointer:
         """
         resume = not f
         if resume:
-            f = self.get_checkpoint_file() if self._has_last_checkpoint() else None
+            f = self.get_checkpoint_file() if self._is_there() else None
         elif os.path.isdir(f):
             f = last_checkpoint_of(f)
         if not f:
@@ -141,12 +151,22 @@ class Checkpointer:
         return {}
 
     def has_checkpoint(self) -> bool:
-        """Whether the output folder holds a checkpoint to go on from; for training, one of the same run."""
-        return self._has_last_checkpoint() and (self.optimizer is None or self._is_same_run(self.get_checkpoint_file()))
+        """Whether the output folder holds a checkpoint to test, or, with an optimizer, to go on from.
+
+        Raises:
+            InputError: training cannot go on from it, for it is of another run, or `last_checkpoint` is damaged.
+        """
+        if not self._is_there():
+            return False
+        if self.optimizer is not None:
+            self._check_same_run(self.get_checkpoint_file())
+        return True
 
     def get_checkpoint_file(self) -> str:
-        """See `last_checkpoint_of`."""
-        return last_checkpoint_of(self.save_dir)
+        """What `last_checkpoint` names (see `last_checkpoint_of`); in training, without such a file, the newest."""
+        if self.optimizer is None or self._has_last_checkpoint():
+            return last_checkpoint_of(self.save_dir)
+        return newest_checkpoint(self.save_dir)
 
     def tag_last_checkpoint(self, last_filename: str) -> None:
         """Point `last_checkpoint` to a file."""
@@ -154,14 +174,31 @@ class Checkpointer:
             path.write_text(last_filename, encoding="utf-8")
 
     def _has_last_checkpoint(self) -> bool:
-        return os.path.exists(os.path.join(self.save_dir, LAST_CHECKPOINT))
+        return os.path.lexists(os.path.join(self.save_dir, LAST_CHECKPOINT))
+
+    def _is_there(self) -> bool:
+        """Whether `get_checkpoint_file` finds a file: a kill can fall between a first checkpoint and its name."""
+        return self._has_last_checkpoint() or (self.optimizer is not None and bool(_checkpoints_in(self.save_dir)))
+
+    def _check_finite(self, name: str) -> None:
+        tensors = [*self.model.state_dict().items()]
+        if self.optimizer is not None:
+            names = {parameter: name for name, parameter in self.model.named_parameters()}
+            for parameter, state in self.optimizer.state.items():
+                tensors += [(f"{key} of {names.get(parameter, 'a parameter')}", value) for key, value in state.items()]
+        for what, tensor in tensors:
+            if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
+                raise InputError(
+                    f"{what} is not finite (nan or infinite), so {name} is not saved and the last checkpoint stays "
+                    "the one to go on from: lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS, or try DTYPE float32"
+                )
 
     def _identity(self) -> dict[str, Any]:
-        """Entries by which `_is_same_run` knows the checkpoints of this run."""
+        """Entries by which `_check_same_run` knows the checkpoints of this run."""
         return {}
 
-    def _is_same_run(self, f: str) -> bool:
-        return True
+    def _check_same_run(self, f: str) -> None:
+        """Raise `InputError` where a checkpoint is of another run than this one."""
 
     def _load_file(self, f: str) -> dict[str, Any]:
         if f.endswith(".safetensors"):
@@ -172,10 +209,14 @@ class Checkpointer:
         return loaded
 
     def _load_optimizer(self, state: dict[str, Any], f: str) -> None:
+        """Restore what the optimizer has gathered; learning rates, weight decay and momentum are as configured now."""
+        configured = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         try:
             self.optimizer.load_state_dict(state)
         except (ValueError, KeyError) as error:
             raise InputError(f"the optimizer state in {f} does not fit the parameters to train: {error}") from error
+        for group, options in zip(self.optimizer.param_groups, configured, strict=True):
+            group.update(options)
         for parameter, values in self.optimizer.state.items():
             for name, value in values.items():
                 if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
@@ -185,13 +226,13 @@ class Checkpointer:
                     )
 
     def _load_scheduler(self, state: dict[str, Any] | None, iteration: int, f: str) -> None:
-        """Restore the schedule; without a state, keep it as configured and set its iteration."""
+        """Restore what the schedule has counted, or, without a state, its iteration; its settings are as configured."""
         if state is not None:
             self.logger.info("loading scheduler from %s", f)
             self.scheduler.load_state_dict(state)
-            return
-        self.logger.info("the schedule is as configured now and goes on at iteration %d", iteration)
-        self.scheduler.last_epoch = iteration
+        else:
+            self.logger.info("the schedule goes on at iteration %d and counts validations anew", iteration)
+            self.scheduler.last_epoch = iteration
         for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
             group["lr"] = lr
 
@@ -200,19 +241,44 @@ def last_checkpoint_of(folder: str) -> str:
     """The file that a folder's `last_checkpoint` names; where the folder was moved since, the file of that name in it.
 
     Raises:
-        InputError: there is none, or it names a file that does not exist.
+        InputError: there is none, it cannot be read, or it names a file that does not exist.
     """
+    record = os.path.join(folder, LAST_CHECKPOINT)
     try:
-        with open(os.path.join(folder, LAST_CHECKPOINT), encoding="utf-8") as stream:
+        with open(record, encoding="utf-8") as stream:
             path = stream.read().strip()
     except FileNotFoundError as error:
         raise InputError(f"folder {folder} has no {LAST_CHECKPOINT}; give the path of a .pth file in it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{record} is damaged ({error}): {_MENDED}") from error
     for place in (os.path.join(folder, os.path.basename(path)), path):
-        if os.path.isfile(place):
+        if path and "\0" not in path and os.path.isfile(place):
             return place
-    raise InputError(
-        f"{os.path.join(folder, LAST_CHECKPOINT)} names {path}, which does not exist; remove it to start anew"
-    )
+    if not path:
+        raise InputError(f"{record} is damaged (it is empty): {_MENDED}")
+    raise InputError(f"{record} names {path[:200]!r}, which does not exist: {_MENDED}")
+
+
+_MENDED = "write the name of the checkpoint to go on from into it, or train with --start-anew"
+
+
+def newest_checkpoint(folder: str) -> str:
+    """The checkpoint of the most iterations in a folder that has any.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    return max(_checkpoints_in(folder), key=_iteration_of)
+
+
+def _checkpoints_in(folder: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))) if folder else []
+
+
+def _iteration_of(path: str) -> int:
+    content = load_torch(path, mmap=True)
+    iteration = content.get("iteration") if isinstance(content, dict) else None
+    return iteration if isinstance(iteration, int) else -1
 
 
 class DetectronCheckpointer(Checkpointer):
@@ -232,6 +298,8 @@ class DetectronCheckpointer(Checkpointer):
     ):
         super().__init__(model, optimizer, scheduler, save_dir, save_to_disk, logger, custom_scheduler)
         self.cfg = cfg.clone()
+        # What the settings that may change within a run (`settings_of`) were in the last `load`, where it was another.
+        self.changed: list[str] = []
 
     def load(
         self,
@@ -250,20 +318,25 @@ class DetectronCheckpointer(Checkpointer):
             f = None
         checkpoint = super().load(f, with_optim, update_schedule, load_mapping)
         checkpoint.pop("run", None)
+        self.changed = changed_settings(self.cfg, checkpoint.pop("settings", None))
         return checkpoint
 
-    def _identity(self) -> dict[str, Any]:
-        return {"run": run_identity(self.cfg)}
+    def save(self, name: str, **kwargs: Any) -> None:
+        """As `Checkpointer.save`; `config.yml` beside the checkpoint becomes the configuration that led to it."""
+        super().save(name, **kwargs)
+        if self.save_dir and self.save_to_disk:
+            save_config(self.cfg, os.path.join(self.save_dir, "config.yml"))
 
-    def _is_same_run(self, f: str) -> bool:
-        differences = run_differences(self.cfg, f, self.model)
-        if differences:
-            self.logger.warning(
-                "%s is of another run (%s): this run starts anew; choose another OUTPUT_DIR to keep the old one",
-                f,
-                "; ".join(differences),
-            )
-        return not differences
+    @functools.cached_property
+    def _own_run(self) -> dict[str, Any]:
+        return run_identity(self.cfg)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"run": self._own_run, "settings": settings_of(self.cfg)}
+
+    def _check_same_run(self, f: str) -> None:
+        if differences := run_differences(self.cfg, f, self.model, self._own_run):
+            raise InputError(other_run(f, differences))
 
     def _load_file(self, f: str) -> dict[str, Any]:
         address = address_of(f, self.cfg)
@@ -290,75 +363,6 @@ class DetectronCheckpointer(Checkpointer):
                 self.logger.info("%s holds the VGG-16 of torchvision: converting it", f)
                 loaded["model"] = convert_torchvision_vgg16(self.cfg, state_dict)
         return loaded
-
-
-# What makes a run: another value of one of these begins another run.
-_DETECTOR_KEYS = ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.CONV_BODY", "MODEL.RELATION_ON")
-_RELATION_KEYS = tuple(f"MODEL.ROI_RELATION_HEAD.{key}" for key in ("PREDICTOR", "USE_GT_BOX", "USE_GT_OBJECT_LABEL"))
-
-
-def run_identity(cfg) -> dict[str, Any]:
-    """Values of the keys that make a run, and the weights that it begins with."""
-    relation = cfg.MODEL.RELATION_ON
-    run: dict[str, Any] = {}
-    for key in _DETECTOR_KEYS + (_RELATION_KEYS if relation else ()):
-        node = cfg
-        for part in key.split("."):
-            node = node[part]
-        run[key] = node
-    weights = "PRETRAINED_DETECTOR_CKPT" if relation else "WEIGHT"
-    run[f"MODEL.{weights}"] = _describe_weights(cfg.MODEL[weights])
-    return run
-
-
-def run_differences(cfg, f: str, model: nn.Module | None = None) -> list[str]:
-    """In what the run of a checkpoint differs from that of a configuration, in words; nothing where it is the same.
-
-    Args:
-        model: tells whether a checkpoint of SGB, which does not say what it is of, is of such a model.
-
-    Raises:
-        InputError: a file that cannot be read.
-    """
-    checkpoint = load_torch(f, mmap=True)
-    if not isinstance(checkpoint, dict):
-        checkpoint = {}
-    if isinstance(checkpoint.get("run"), dict):
-        return _differences(run_identity(cfg), checkpoint["run"])
-    # one of SGB: all that tells is whether it holds a training state of such a model
-    lacks = {"optimizer", "iteration"} - checkpoint.keys()
-    if model is not None:
-        names = strip_prefix_if_present(checkpoint.get("model") or {}, "module.")
-        lacks |= {part_of(name) for name in model.state_dict()} - {part_of(name) for name in names}
-    return [f"it has no {part}" for part in sorted(lacks)]
-
-
-def _describe_weights(path: str) -> dict[str, Any]:
-    """By what weights are known again: their path or address and, for a file, its size in bytes."""
-    size = os.path.getsize(path) if os.path.isfile(path) else None
-    return {"path": path, "bytes": size}
-
-
-def _differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
-    """In what this run and that of a checkpoint differ, in words."""
-    found = []
-    for key, value in here.items():
-        other = there.get(key)
-        if isinstance(value, dict) and isinstance(other, dict):
-            if _same_weights(value, other):
-                continue
-            value, other = value["path"], other.get("path")
-        if value != other:
-            found.append(f"{key} is {value} now and was {other}")
-    return found
-
-
-def _same_weights(here: dict[str, Any], there: dict[str, Any]) -> bool:
-    """Whether two descriptions mean the same weights: none named now, one path, or a file that was moved."""
-    if not here["path"] or here["path"] == there.get("path"):
-        return True
-    same_name = os.path.basename(here["path"]) == os.path.basename(there.get("path") or "")
-    return here["bytes"] is not None and here["bytes"] == there.get("bytes") and same_name
 
 
 def address_of(f: str, cfg) -> str:

@@ -42,6 +42,15 @@ def all_gather(data: Any) -> list[Any]:
     return gathered
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether a flag is set in any process, on every process."""
+    if get_world_size() == 1:
+        return flag
+    value = torch.tensor(int(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value)
+
+
 def reduce_dict(input_dict: dict[str, torch.Tensor], average: bool = True) -> dict[str, torch.Tensor]:
     """Means (or sums) over all processes of scalars, on every process."""
     world_size = get_world_size()

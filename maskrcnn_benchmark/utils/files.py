@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
+import math
 import os
+import re
 import secrets
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from .errors import InputError
+
+# Names of temporary files and folders: a dot, the name without suffix, the process, four random bytes, the suffix.
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}(\.[^.]*)?")
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
 
 
 @contextlib.contextmanager
@@ -27,7 +39,7 @@ def atomic_write(path: str | os.PathLike, flush: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         if flush:
@@ -42,24 +54,76 @@ def atomic_write(path: str | os.PathLike, flush: bool = True) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that becomes `path` when the block ends well, and else is removed.
 
+    What an earlier process left behind that was killed while it made the same folder is removed first.
+
+    Args:
+        replace: a folder `path` that exists is removed before the new one takes its place.
+
     Raises:
-        InputError: `path` exists.
+        InputError: `path` exists and is not to be replaced.
     """
     path = Path(path)
-    if path.exists():
+    if path.exists() and not replace:
         raise InputError(f"{path} exists already; remove it or choose another place")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*"):
+        _remove_if_left_behind(left)
+    temporary = _temporary_beside(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
+        if replace and path.exists():
+            shutil.rmtree(path)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     flush_folder(path.parent)
+
+
+def remove_litter(folder: str | os.PathLike, untouched: float = 0) -> None:
+    """Remove the temporary files and folders that killed processes of this machine left in a folder and below it.
+
+    Args:
+        untouched: seconds since they were written to. In a folder that other machines write to, whose processes
+            cannot be seen from here, an hour is safe.
+    """
+    before = time.time() - untouched
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if _remove_if_left_behind(Path(place, name), before) and name in folders:
+                folders.remove(name)
+
+
+def _remove_if_left_behind(path: Path, before: float = math.inf) -> bool:
+    """Remove a temporary file or folder whose process is gone, and say whether it was one."""
+    named = _TEMPORARY.fullmatch(path.name)
+    if not named or path.is_symlink():
+        return False
+    try:
+        written = path.stat().st_mtime
+    except FileNotFoundError:  # it was finished, or removed, in the meantime
+        return False
+    if written > before or _was_running(int(named[1]), written):
+        return False
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _was_running(process: int, when: float) -> bool:
+    """Whether a process that runs now did so then: its number may have gone to another since."""
+    try:
+        found = psutil.Process(process)
+        return found.status() != psutil.STATUS_ZOMBIE and found.create_time() <= when + 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
 
 
 def flat_names(paths: Sequence[str]) -> list[str]:

@@ -11,8 +11,8 @@ from support import HEAD
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.doctor.finding import FAILS, NOTE, OK, WRONG, Finding, table
 from maskrcnn_benchmark.doctor.inputs import check_start, command_for, inputs
-from maskrcnn_benchmark.utils.checkpoint import run_identity
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.run_identity import run_identity
 
 LANGUAGE = "MODEL.LANGUAGE."
 
@@ -136,7 +136,9 @@ def test_the_run_folder(config, tmp_path):
     assert findings["run folder"].state == OK and "goes on from" in findings["run folder"].found
     assert "detector" not in findings, "a run that goes on needs none"
     other = found(config(HEAD + "PREDICTOR", "IMPPredictor"), "run folder")
-    assert other.state == WRONG and "PREDICTOR is IMPPredictor now and was MotifPredictor" in other.found
+    assert other.state == FAILS and "PREDICTOR is IMPPredictor now and was MotifPredictor" in other.found
+    with pytest.raises(InputError, match="is of another run"):
+        check_start(config(HEAD + "PREDICTOR", "IMPPredictor"))
     (output / "model_0000002.pth").write_bytes(b"cut")
     assert found(cfg, "run folder").state == FAILS
 

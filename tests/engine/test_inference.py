@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_run import write_config
-from support import boxlist
+from support import boxlist, fill
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data import make_data_loader
@@ -17,7 +17,10 @@ from maskrcnn_benchmark.engine.inference import (
     get_sorted_bbox_mapping,
     inference,
 )
+from maskrcnn_benchmark.engine.prediction_cache import PredictionCache
+from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.utils.errors import InputError
 
 
 class Oracle(torch.nn.Module):
@@ -154,6 +157,19 @@ def test_nothing_but_results_is_written_unless_asked_for(tmp_path):
     ]  # fmt: skip
 
 
+def test_predictions_that_can_be_used_again_have_their_cost_beside_them(config, tmp_path, monkeypatch):
+    """A kill between the two would lose it: who reads old predictions measures nothing."""
+    keep, seen = PredictionCache.keep, []
+
+    def watch(cache, stream):
+        yield from keep(cache, stream)
+        seen.append((tmp_path / "cost.json").exists())
+
+    monkeypatch.setattr(PredictionCache, "keep", watch)
+    inference(config, Oracle(), loader_of(config), "test", ("relations",), device="cpu", output_folder=str(tmp_path))
+    assert seen == [True]
+
+
 def test_cost_is_that_of_the_model_and_not_of_reading_old_predictions(config, tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
@@ -171,30 +187,51 @@ def test_cost_is_that_of_the_model_and_not_of_reading_old_predictions(config, tm
     assert not (folder / "cost.json").exists()
 
 
-class Prophet(Oracle):
-    """Sees the same three objects in every image of one's own."""
-
-    def predict(self, target):
-        return super().predict(boxlist([[0.0, 0, 9, 9], [5, 5, 20, 20], [1, 1, 3, 3]], (32, 32),
-                                       labels=torch.tensor([3, 4, 5])))  # fmt: skip
-
-
-def test_images_of_ones_own(tmp_path):
-    config_file = write_config(tmp_path)
+def own_images(tmp_path, task, *options):
+    """Configuration, and loader of three images of one's own, for a model of this task."""
+    config_file = write_config(tmp_path, task)
     images = sorted((tmp_path / "datasets" / "vg" / "VG_100K").iterdir())[:3]
     (tmp_path / "mine.json").write_text(json.dumps([str(path) for path in images]))
-    config = load_config(
-        str(config_file),
-        ["TEST.CUSTUM_EVAL", True, "TEST.CUSTUM_PATH", str(tmp_path / "mine.json"), "DETECTED_SGG_DIR", str(tmp_path)],
-    )
-    value = inference(config, Prophet(), loader_of(config), "test", ("bbox", "relations"), device="cpu")
-    assert value == -1.0
-    graphs = json.loads((tmp_path / "custom_prediction.json").read_text())
+    own = ["TEST.CUSTUM_EVAL", True, "TEST.CUSTUM_PATH", str(tmp_path / "mine.json"), "DETECTED_SGG_DIR", str(tmp_path)]
+    return load_config(str(config_file), [*own, *options]), images
+
+
+def custom_predictions(config, model, tmp_path):
+    kinds = ("bbox", "relations")
+    assert inference(config, model, loader_of(config), "test", kinds, device="cpu") == -1.0
+    return json.loads((tmp_path / "custom_prediction.json").read_text())
+
+
+def test_images_of_ones_own(tmp_path, parity_statistics):
+    config, images = own_images(tmp_path, "sgdet")
+    model = fill(build_detection_model(config))
+    graphs = custom_predictions(config, model, tmp_path)
     assert sorted(graphs) == ["0", "1", "2"]
-    assert sorted(graphs["1"]["bbox_labels"]) == [3, 4, 5] and len(graphs["1"]["rel_pairs"]) == 6
+    graph = graphs["1"]
+    objects = len(graph["bbox_labels"])
+    assert objects > 1 and len(graph["rel_pairs"]) == len(graph["rel_labels"]) > 0
+    assert max(max(pair) for pair in graph["rel_pairs"]) < objects
     info = json.loads((tmp_path / "custom_data_info.json").read_text())
     assert info["idx_to_files"] == [str(path) for path in images]
     assert info["ind_to_predicates"][0] == "__background__"
+    one_by_one, _ = own_images(tmp_path, "sgdet", "TEST.IMS_PER_BATCH", 1)
+    for index, alone in custom_predictions(one_by_one, model, tmp_path).items():
+        assert alone["rel_pairs"] == graphs[index]["rel_pairs"]
+        np.testing.assert_allclose(alone["rel_scores"], graphs[index]["rel_scores"], rtol=1e-4)
+
+
+def test_objects_of_a_detector_on_images_of_ones_own(tmp_path):
+    config, _ = own_images(tmp_path, "detector")
+    graphs = custom_predictions(config, fill(build_detection_model(config)), tmp_path)
+    assert any(graph["bbox_labels"] for graph in graphs.values())
+    assert all(graph["rel_pairs"] == [] for graph in graphs.values())
+
+
+@pytest.mark.parametrize("task", ["predcls", "sgcls"])
+def test_images_of_ones_own_have_no_boxes_to_give(tmp_path, parity_statistics, task):
+    config, _ = own_images(tmp_path, task)
+    with pytest.raises(InputError, match="USE_GT_BOX is True, but the images come without boxes"):
+        custom_predictions(config, build_detection_model(config), tmp_path)
 
 
 def test_plain_scene_graphs_are_sorted_by_score():

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import torch
-from small_run import ROOT, command, run_tool, write_config
+from small_run import ROOT, assert_same, command, run_tool, write_config
 
 ITERATIONS, PERIOD = 14, 4
 OPTIONS = {
@@ -39,22 +39,6 @@ def start(config, *opts):
     )  # fmt: skip
 
 
-def assert_same(a, b, where=""):
-    """Nested containers of tensors and numbers, equal to the last bit."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for place, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f"{where}/{place}")
-    else:
-        assert a == b, where
-
-
 def test_killed_and_resumed_is_bit_identical_to_undisturbed(tmp_path):
     folders = {name: tmp_path / name for name in ("whole", "killed")}
     for folder in folders.values():
@@ -74,7 +58,7 @@ def test_killed_and_resumed_is_bit_identical_to_undisturbed(tmp_path):
     assert len(lines_so_far(metrics)) > PERIOD
     with open(metrics, "a") as stream:
         stream.write('{"iteration": 9, "lo')  # a line that the kill cut short
-    unfinished = outputs["killed"] / ".model_0000008.1.ab.pth"  # and a checkpoint
+    unfinished = outputs["killed"] / f".model_0000008.{killed.pid}.0123abcd.pth"  # and a checkpoint
     unfinished.write_bytes(b"half")
 
     resumed = run_tool("relation_train_net", configs["killed"], "--skip-test", "--seed", "99", *workers)
@@ -82,6 +66,7 @@ def test_killed_and_resumed_is_bit_identical_to_undisturbed(tmp_path):
     assert "resumed after iteration" in resumed.stdout and "goes on with its own seed 5, not 99" in resumed.stdout
     assert whole.wait(timeout=120) == 0, whole.stderr.read()
 
+    assert not unfinished.exists()
     final = {name: torch.load(output / "model_final.pth", weights_only=True) for name, output in outputs.items()}
     assert_same(final["whole"], final["killed"])
     assert final["whole"]["iteration"] == ITERATIONS and final["whole"]["scheduler"]["stage_count"] > 0

@@ -29,7 +29,7 @@ def make_scene(num_objects=(4, 3), seed=0, foreground=True) -> Scene:
             "boxes_per_cls": boxes[:, None] + 2 * torch.randn(n, len(OBJECTS) + 1, 4, generator=g),
         }
         proposals.append(boxlist(boxes, (200, 160), **fields))
-        index = (~torch.eye(n, dtype=torch.bool)).nonzero() if n > 1 else torch.zeros(1, 2, dtype=torch.int64)
+        index = (~torch.eye(n, dtype=torch.bool)).nonzero() if n != 1 else torch.zeros(1, 2, dtype=torch.int64)
         predicate = torch.randint(1, len(PREDICATES) + 1, (len(index),), generator=g)
         pairs.append(index)
         labels.append(predicate * ((torch.arange(len(index)) % 3 == 0) & foreground))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from maskrcnn_benchmark.utils.files import atomic_write, flat_names
+from maskrcnn_benchmark.utils.files import atomic_folder, atomic_write, flat_names, remove_litter
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -52,6 +52,57 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+def killed_while_writing(path, what="write"):
+    """Run a process that is killed in the middle of a file or a folder."""
+    program = (
+        "import os, signal, sys\n"
+        f"from maskrcnn_benchmark.utils.files import atomic_{what} as whole\n"
+        "with whole(sys.argv[1]) as temporary:\n"
+        "    (temporary / 'part' if temporary.is_dir() else temporary).write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -signal.SIGKILL
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in ("config.yml", "below/last_checkpoint"):
+        killed_while_writing(tmp_path / name)
+    mine = [".hidden", ".name.json", ".a.12.xyz", "model.123.abcdef01.pth", ".lock"]
+    for name in mine:
+        (tmp_path / name).write_text("")
+    with atomic_write(tmp_path / "now.json") as in_use:
+        in_use.write_text("")
+        os.utime(in_use)
+        remove_litter(tmp_path)
+        assert in_use.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*mine, "below", "now.json"])
+    assert not list((tmp_path / "below").iterdir())
+    # a process of the same number that began after the file was written is another one
+    old = tmp_path / f".old.{os.getpid()}.0123abcd"
+    old.write_text("")
+    os.utime(old, (1, 1))
+    remove_litter(tmp_path)
+    assert not old.exists()
+
+
+def test_what_was_just_written_may_be_of_another_machine(tmp_path):
+    killed_while_writing(tmp_path / "cache.pt")
+    remove_litter(tmp_path, untouched=3600)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_clears_what_an_earlier_attempt_left(tmp_path):
+    killed_while_writing(tmp_path / "vg", "folder")
+    assert [path.name.split(".")[1] for path in tmp_path.iterdir()] == ["vg"]
+    with atomic_folder(tmp_path / "vg") as folder:
+        (folder / "whole").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["vg", "whole"]
+    with atomic_folder(tmp_path / "vg", replace=True) as folder:
+        (folder / "new").write_text("")
+    assert [path.name for path in (tmp_path / "vg").iterdir()] == ["new"]
 
 
 def test_flat_names_are_different_however_paths_are_told_apart():

@@ -12,6 +12,7 @@ from maskrcnn_benchmark.modeling.backbone import build_backbone
 from maskrcnn_benchmark.modeling.backbone.feature_cache import FeatureCache
 from maskrcnn_benchmark.modeling.roi_heads.roi_heads import build_roi_heads
 from maskrcnn_benchmark.modeling.rpn.rpn import build_rpn
+from maskrcnn_benchmark.modeling.utils import check_finite
 from maskrcnn_benchmark.structures.image_list import to_image_list
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -53,12 +54,17 @@ class GeneralizedRCNN(nn.Module):
             images: an ImageList, or what `to_image_list` takes.
             targets: ground truth of each image; needed in training and wherever ground-truth boxes are used.
             logger: passed on to the relation head.
+
+        Raises:
+            InputError: outside of training, a feature map or a score that is not finite.
         """
         if self.training and targets is None:
             raise ValueError("training needs targets")
         images = to_image_list(images)
         pixels = images.tensors.contiguous(memory_format=torch.channels_last)  # faster convolutions, on CPU and GPU
         features = (self.feature_cache or self.backbone)(pixels)
+        if not self.training:
+            check_finite(features, "the backbone's feature maps")
         proposals, proposal_losses = None, {}
         if self.needs_proposals:
             proposals, proposal_losses = self.rpn(images, features, targets)

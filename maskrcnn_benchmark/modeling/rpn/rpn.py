@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.box_coder import BoxCoder
+from maskrcnn_benchmark.modeling.utils import check_finite
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .anchor_generator import make_anchor_generator
@@ -51,6 +52,8 @@ class RPNModule(nn.Module):
     def forward(self, images, features, targets=None) -> tuple[list[BoxList], dict[str, Tensor]]:
         """Proposals of each image with the field `objectness`, and losses by name, while the detector is trained."""
         objectness, box_regression = self.head(features)
+        if not self.training:
+            check_finite([*objectness, *box_regression], "the scores of region proposals")
         anchors = self.anchor_generator(images, features)
         selector = self.box_selector_train if self.training else self.box_selector_test
         detached = (

@@ -46,7 +46,7 @@ def batch_for(task, num_objs):
     return features, proposals, targets
 
 
-@pytest.mark.parametrize("num_objs", ((4, 1, 3), (1,)), ids=str)
+@pytest.mark.parametrize("num_objs", ((4, 1, 3), (1,), (3, 0), (0,)), ids=str)
 def test_training_gives_finite_losses_and_gradients(name, task, head, num_objs):
     model = head(name, task).train()
     _, _, losses = model(*batch_for(task, num_objs))
@@ -147,6 +147,10 @@ def test_relclip_stands_on_them(name, task, parity_statistics, tmp_path, use_ali
     assert {"loss_rcl_sp", "loss_rcl_po"} <= set(losses)
     sum(losses.values()).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in ours.predictor.relclip.embedding.parameters())
+    for num_objs in ((0, 2), (0,)):  # images without boxes
+        ours.zero_grad()
+        sum(ours(*batch_for(task, num_objs))[2].values()).backward()
+        assert all(p.grad is None or torch.isfinite(p.grad).all() for p in ours.parameters())
     if not use_alignment:
         ours.load_state_dict(theirs.state_dict(), strict=False)  # averages moved in training
         with torch.no_grad():

@@ -79,7 +79,7 @@ def test_a_batch_equals_its_images(predictor, scene, predictor_name, task):
 
 
 @pytest.mark.parametrize("autocast", (False, True), ids=("float32", "bfloat16"))
-@pytest.mark.parametrize("num_objs", ((3, 1), (1,), (2,)), ids=str)
+@pytest.mark.parametrize("num_objs", ((3, 1), (1,), (2,), (0, 2), (0, 0)), ids=str)
 def test_training_is_finite_where_pairs_are_few_or_none(predictor, scene, predictor_name, task, num_objs, autocast):
     model, batch = predictor(predictor_name, task).train(), scene(num_objs)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):

@@ -254,6 +254,17 @@ def test_one_image_with_one_object(on, scene):
         assert logits.shape == (1, PREDICATE_CLASSES) and losses == {}
 
 
+@pytest.mark.parametrize("num_objs", ((0, 2), (0, 0)), ids=str)
+@pytest.mark.parametrize("context", BASES)
+def test_training_is_finite_where_images_have_no_boxes(on, scene, context, num_objs):
+    model = on(context, "sgcls")
+    relations, losses = run(model, scene(num_objs))
+    (relations.sum() + total(losses)).backward()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert torch.isfinite(tensor).all(), name
+        assert tensor.grad is None or torch.isfinite(tensor.grad).all(), name
+
+
 def test_a_background_label_of_the_base_adds_no_alignment(on, scene):
     """vtranse may call an object background; no phrase is about that."""
     model, batch = on("vtranse", "sgdet"), scene((2,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.modeling.utils import check_finite
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
 
@@ -51,6 +52,7 @@ class ROIBoxHead(nn.Module):
         x = self.feature_extractor(features, proposals)
         class_logits, box_regression = self.predictor(x)
         if not self.training:
+            check_finite([class_logits, box_regression], "the detector's scores of objects")
             x, result = self.post_processor((x, class_logits, box_regression), proposals)
             return x, result, {}
         loss_classifier, loss_box_reg = self.loss_evaluator([class_logits], [box_regression], proposals)
@@ -74,6 +76,8 @@ class ROIBoxHead(nn.Module):
             proposals = self.samp_processor.assign_label_to_proposals(proposals, targets)
         x = self.feature_extractor(features, proposals)
         class_logits, box_regression = self.predictor(x)
+        if not self.training:
+            check_finite([class_logits, box_regression], "the detector's scores of objects")
         proposals = add_predict_logits(proposals, class_logits)
         x, result = self.post_processor((x, class_logits, box_regression), proposals, relation_mode=True)
         return x, result, {}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder
+from maskrcnn_benchmark.modeling.utils import check_finite
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
 from .second_opinion import SecondOpinion, make_second_opinion
@@ -53,13 +54,19 @@ class PostProcessor(nn.Module):
             boxes (in SGDet those of the predicted classes) with `pred_labels` and `pred_scores` of the objects, and of
             the pairs, best triplet first, `rel_pair_idxs` [m_i, 2], `pred_rel_scores` [m_i, R] and `pred_rel_labels`
             [m_i]
+
+        Raises:
+            InputError: a score that is not finite.
         """
         relation_logits, refine_logits = x
         if self.second_opinion is not None and images is None:
             raise ValueError("a second opinion needs the images")
         pixels = [None] * len(boxes) if images is None else images
         each = zip(relation_logits, refine_logits, rel_pair_idxs, boxes, pixels, strict=True)
-        return [self._image(*image) for image in each]
+        results = [self._image(*image) for image in each]
+        scores = [result.get_field(name) for result in results for name in ("pred_scores", "pred_rel_scores")]
+        check_finite(scores, "the scores of objects and relations")
+        return results
 
     def objects(self, obj_logits: Tensor, boxes: BoxList) -> BoxList:
         """The objects of one image with `pred_labels` and `pred_scores`; arguments as in `forward`."""

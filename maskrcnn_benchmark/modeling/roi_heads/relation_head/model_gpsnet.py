@@ -62,6 +62,8 @@ class MessageGenerator(nn.Module):
         Returns:
             [n, H]
         """
+        if not len(objects):
+            return self.output_fc(objects)
         image = torch.arange(len(num_objs), device=gates.device)
         image = image.repeat_interleave(torch.tensor([len(p) for p in rel_pair_idxs], device=gates.device))
         subjects, others = torch.cat(list(rel_pair_idxs)).unbind(dim=1)

@@ -64,12 +64,15 @@ class FrequencyBias(nn.Module):
 
 
 class PackedLSTM(nn.LSTM):
-    """An LSTM over packed sequences, on the CPU always in single precision.
+    """An LSTM over packed sequences, also over none, on the CPU always in single precision.
 
     Autocast there hands an LSTM in half precision to oneDNN, which has none for many CPUs (those without AVX512).
     """
 
     def forward(self, input: PackedSequence, hx: tuple[Tensor, Tensor] | None = None):
+        if not len(input.data):  # a batch of images without objects
+            width = self.hidden_size * (2 if self.bidirectional else 1)
+            return input._replace(data=input.data.new_zeros(0, width)), None
         if input.data.device.type != "cpu":
             return super().forward(input, hx)
         with torch.autocast("cpu", enabled=False):
@@ -144,6 +147,9 @@ class DecoderRNN(nn.Module):
             class logits [n, C] and labels int64 [n], both in packed order
         """
         features, batch_sizes = inputs.data, inputs.batch_sizes.tolist()
+        if not batch_sizes:  # a batch of images without objects
+            none = features.new_zeros(0, self.hidden_size)
+            return self.out_obj(none), torch.zeros(0, dtype=torch.int64, device=features.device)
         # The linear layer over [features, previous name] in two parts: that of the features for all steps at once,
         # that of the name as a table over all names.
         of_features, of_names = self.input_linearity.weight.split(
@@ -227,7 +233,7 @@ class LSTMContext(ObjectContext):
         """Packed order in which the LSTMs read the objects: in each image from right to left, as SGB does."""
         centers = center_x(proposals)
         if self.training:
-            return sort_by_score(proposals, centers / (centers.max() + 1))
+            return sort_by_score(proposals, centers / (centers.max() + 1) if len(centers) else centers)
         scores = torch.cat([c / (c.max() + 1) for c in centers.split([len(p) for p in proposals])])
         return sort_by_score(proposals, scores, each_alone=True)
 

@@ -40,7 +40,7 @@ class ScaledDotProductAttention(nn.Module):
         """
         scores = (q / self.temperature) @ k.transpose(-1, -2)
         if mask is not None:
-            scores = scores.masked_fill(mask, float("-inf"))
+            scores = scores.masked_fill(mask, torch.finfo(scores.dtype).min)  # -inf: nan where no key is one
         weights = self.dropout(scores.softmax(dim=-1))
         return weights @ v, weights
 

@@ -150,8 +150,8 @@ class RelationSampling:
             rel_possibility: which pairs of proposals may be drawn as background, bool [n, n]
 
         Returns:
-            (subject, object, predicate), foreground first, int64 [m, 3], m > 0, and 1 for each two proposals that stand
-            for related objects in either direction, int64 [n, n]
+            (subject, object, predicate), foreground first, int64 [m, 3], m > 0 where n > 0, and 1 for each two
+            proposals that stand for related objects in either direction, int64 [n, n]
         """
         subjects, objects = tgt_rel_matrix.nonzero(as_tuple=True)  # r ground-truth relations
         predicates = tgt_rel_matrix[subjects, objects].long()
@@ -170,7 +170,7 @@ class RelationSampling:
         triplets = _sample(triplets, self.num_pos_per_img)
         background = _sample(background, self.batch_size_per_image - len(triplets))
         triplets = torch.cat((triplets, torch.nn.functional.pad(background, (0, 1))))
-        if len(triplets) == 0:  # one pair keeps every later step free of special cases
+        if len(triplets) == 0 and len(rel_possibility):  # one pair keeps every later step free of special cases
             triplets = torch.zeros((1, 3), dtype=torch.int64, device=device)
         return triplets, binary
 

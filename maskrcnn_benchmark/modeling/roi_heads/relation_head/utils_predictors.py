@@ -83,9 +83,15 @@ def batch_pairs(proposals, rel_pair_idxs: Sequence[Tensor]) -> tuple[Tensor, lis
 
 
 def relatedness_loss(binary_preds: Sequence[Tensor], rel_binarys: Sequence[Tensor]) -> Tensor:
-    """Loss of VCTree's scores of whether two objects are related at all: logits and truth [n_i, n_i] -> scalar."""
+    """Loss of VCTree's scores of whether two objects are related at all: logits and truth [n_i, n_i] -> scalar.
+
+    A mean over images; those without objects do not count.
+    """
     losses = [
         F.binary_cross_entropy_with_logits(logits.float(), (related > 0).float())
         for logits, related in zip(binary_preds, rel_binarys, strict=True)
+        if len(logits)
     ]
+    if not losses:
+        return torch.cat([logits.float().flatten() for logits in binary_preds]).sum()
     return torch.stack(losses).mean()
