@@ -43,15 +43,21 @@ def run_test(
     Returns:
         as `run_val`.
     """
+    split, names = tested_data_sets(cfg, split)
+    loaders = make_data_loader(cfg, mode="test", is_distributed=distributed, dataset_to_test=split)
+    folders = [os.path.join(cfg.OUTPUT_DIR, "inference", name) if cfg.OUTPUT_DIR else None for name in names]
+    for folder in filter(None, folders):
+        os.makedirs(folder, exist_ok=True)
+    return _run(cfg, model, names, loaders, folders, logger)
+
+
+def tested_data_sets(cfg, split: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """The split that is tested, see `run_test`, and the names of its data sets."""
     split = split or cfg.DATASETS.TO_TEST or "test"
     names = {"train": cfg.DATASETS.TRAIN, "val": cfg.DATASETS.VAL, "test": cfg.DATASETS.TEST}
     if split not in names:
         raise InputError(f"DATASETS.TO_TEST is {split}; it must be train, val or test")
-    loaders = make_data_loader(cfg, mode="test", is_distributed=distributed, dataset_to_test=split)
-    folders = [os.path.join(cfg.OUTPUT_DIR, "inference", name) if cfg.OUTPUT_DIR else None for name in names[split]]
-    for folder in filter(None, folders):
-        os.makedirs(folder, exist_ok=True)
-    return _run(cfg, model, names[split], loaders, folders, logger)
+    return split, tuple(names[split])
 
 
 def run_val_and_test(cfg, model: torch.nn.Module, distributed: bool, logger: logging.Logger) -> dict[str, float]:
@@ -67,9 +73,7 @@ def run_val_and_test(cfg, model: torch.nn.Module, distributed: bool, logger: log
 
 def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
     model = getattr(model, "module", model)  # a wrapper would expect losses
-    if get_world_size() > 1:
-        for buffer in model.buffers():  # batch norms: every process saw other images, checkpoints hold the main one's
-            dist.broadcast(buffer, src=0)
+    same_buffers(model)
     values = {
         name: inference(
             cfg,
@@ -84,6 +88,13 @@ def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
         for name, loader, folder in zip(names, loaders, folders, strict=True)
     }
     return all_gather(values)[0]
+
+
+def same_buffers(model: torch.nn.Module) -> None:
+    """Give every process the buffers of the main one, which checkpoints hold: batch norms saw other images in each."""
+    if get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def load_trained_model(cfg, opts: list[str], logger: logging.Logger) -> torch.nn.Module:

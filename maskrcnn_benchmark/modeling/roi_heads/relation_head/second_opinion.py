@@ -24,7 +24,7 @@ from torch import Tensor
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.modeling.language.crops import CropRule, union_boxes
-from maskrcnn_benchmark.modeling.language.image_encoder import load_image_encoder
+from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder, load_image_encoder
 from maskrcnn_benchmark.modeling.language.phrase_bank import encoder_spec, phrase_tables
 from maskrcnn_benchmark.modeling.language.similarity import alignment
 from maskrcnn_benchmark.utils.errors import InputError
@@ -144,11 +144,12 @@ class SecondOpinion:
         return logits.float().index_put((rows[:, None], foreground), after)
 
 
-def make_crops(cfg, folder: str | None = None) -> PairCrops:
+def make_crops(cfg, folder: str | None = None, encoder: ImageEncoder | None = None) -> PairCrops:
     """The image tower that a configuration names, with its rule for crops.
 
     Args:
         folder: where embeddings are kept; None: SECOND_OPINION.CROP_CACHE.
+        encoder: that tower, where it is loaded already.
 
     Raises:
         LanguageError: a value that a key cannot have, or a CLIP that cannot be loaded.
@@ -156,7 +157,7 @@ def make_crops(cfg, folder: str | None = None) -> PairCrops:
     node = cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION
     rule = CropRule(node.MARGIN, node.FIT)
     rule.check(f"{KEY}.MARGIN", f"{KEY}.FIT")
-    encoder = load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
+    encoder = encoder or load_image_encoder(encoder_spec(cfg.MODEL.LANGUAGE), torch.device(cfg.MODEL.DEVICE))
     return PairCrops(encoder, cfg.INPUT, rule, node.CROP_CACHE if folder is None else folder)
 
 
