@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from maskrcnn_benchmark.report.tradeoff import above_curve
 from maskrcnn_benchmark.utils.cli import run
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
@@ -167,24 +167,16 @@ def read_point(folder: Path) -> dict[str, float] | None:
     return {name: round(value, 2) for name, value in found.items()}
 
 
-def above_reference(point: dict[str, float], reference: Sequence[dict[str, float]]) -> float | None:
-    """mR@50 of a point less that of the reference curve at the same R@50; None beyond its ends."""
-    curve = sorted((p["R@50"], p["mR@50"]) for p in reference)
-    recall, mean = np.array(curve).T
-    if not recall[0] <= point["R@50"] <= recall[-1]:
-        return None
-    return float(point["mR@50"] - np.interp(point["R@50"], recall, mean))
-
-
 def table(points: dict[str, dict]) -> str:
     """Markdown. points: {model: {"": {"": point}, wrapper: {strength: point}}}"""
     lines = ["| model | wrapper | strength | R@50 | mR@50 | F@50 | zR@50 | mR@50 at equal R@50 |", "|" + " --- |" * 8]
     for model, wrappers in points.items():
-        reference = [wrappers[""][""], *wrappers.get(REFERENCE, {}).values()]
+        points_of_reference = [wrappers[""][""], *wrappers.get(REFERENCE, {}).values()]
+        reference = [(point["R@50"], point["mR@50"]) for point in points_of_reference]
         for wrapper, curve in wrappers.items():
             for strength, point in curve.items():
                 numbers = " | ".join(f"{point[name]:.1f}" for name in ("R@50", "mR@50", "F@50", "zR@50"))
-                gain = None if wrapper in ("", REFERENCE) else above_reference(point, reference)
+                gain = None if wrapper in ("", REFERENCE) else above_curve(point["R@50"], point["mR@50"], reference)
                 last = "" if gain is None else f"{gain:+.1f}"
                 lines.append(f"| {model} | {wrapper or 'none'} | {strength} | {numbers} | {last} |")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.config import cfg as default_config
 from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import PROTOCOLS
 
 PREDICATES = {"on": 900, "has": 300, "near": 200, "riding": 40, "under": 12, "part of": 3}  # with training labels
-METRICS = ("R", "mR", "zR", "ng-R", "ng-mR", "ng-zR", "zR-seen_pair", "zR-new_pair")
+METRICS = ("R", "mR", "zR", "ng-R", "ng-mR", "ng-zR", "zR-seen_pair", "zR-new_pair", "F")
 DATASET = "VG_stanford_filtered_with_attribute_test"
 
 

@@ -26,10 +26,16 @@ def main() -> None:
     parser.add_argument(
         "--reference", default="", metavar="MODEL", help="compare this one with every other, seed by seed"
     )
+    parser.add_argument(
+        "--baseline",
+        default="",
+        metavar="MODEL",
+        help="say what the reference brought over this one, and hold points against its R-mR curve",
+    )
     parser.add_argument("--title", default="Comparison of relation models", help="heading of the report")
     args = parser.parse_args()
     runs = [read_run(folder, args.dataset) for folder in args.runs]
-    tables = write_report(runs, args.output, args.data_per_seed, args.show, args.title, args.reference)
+    tables = write_report(runs, args.output, args.data_per_seed, args.show, args.title, args.reference, args.baseline)
     print(f"{markdown(tables)}\n\nwritten to {args.output}/report.md, report.json and report.html")
 
 

@@ -12,7 +12,7 @@ from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import differing_fi
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .runs import KIND_METRICS, PLACES, Run
-from .tags import file_stem
+from .tags import HELP, file_stem
 
 TASKS = {"predcls": "PredCls", "sgcls": "SGCls", "sgdet": "SGDet"}
 _MOST_DIFFERENCES = 3
@@ -53,12 +53,21 @@ class Setting:
     supervision: str
     bias: bool
     text: str
+    help: str
+    part: str
+    curve: float | None
     variant: str
     runs: tuple[Run, ...]
 
     @property
+    def label(self) -> str:
+        """The name, whatever help it got."""
+        return _named(self.model, self.part, self.variant)
+
+    @property
     def name(self) -> str:
-        return f"{self.model} ({self.variant})" if self.variant else self.model
+        help_given = "" if self.help in ("", HELP[0]) else f"with {self.help}"
+        return _named(self.model, self.part, help_given, self.variant)
 
     @property
     def seeds(self) -> list[int | None]:
@@ -71,6 +80,11 @@ class Setting:
         return statistic(value(run) for run in self.runs)
 
 
+def _named(model: str, *details: str) -> str:
+    told = ", ".join(filter(None, details))
+    return f"{model} ({told})" if told else model
+
+
 @dataclass(frozen=True)
 class Table:
     """What may be compared: one task, one protocol, the same test sets.
@@ -79,8 +93,11 @@ class Table:
         datasets: their names in the catalog.
         test_sets: fingerprints of the annotations, one, or one per seed.
         settings: those of full supervision first, otherwise in the order in which the runs were given.
+        curve_points: those that are points of a model's curve, by rising strength.
         kinds_comparable: the two kinds of zero-shot triplets are the same for all runs.
         reference: the model that is compared with every other one, seed by seed; "" for none.
+        baseline: the model that the reference is to beat: one sentence says what it brought, and points are held
+            against its curve; "" for none.
     """
 
     task: str
@@ -88,8 +105,10 @@ class Table:
     datasets: tuple[str, ...]
     test_sets: tuple[str, ...]
     settings: tuple[Setting, ...]
+    curve_points: tuple[Setting, ...]
     kinds_comparable: bool
     reference: str
+    baseline: str
 
     @property
     def k(self) -> tuple[int, ...]:
@@ -121,7 +140,9 @@ class Table:
         return names
 
 
-def comparison_tables(runs: Sequence[Run], data_per_seed: bool = False, reference: str = "") -> list[Table]:
+def comparison_tables(
+    runs: Sequence[Run], data_per_seed: bool = False, reference: str = "", baseline: str = ""
+) -> list[Table]:
     """Put runs into one table per task.
 
     Runs whose tags and settings agree are one row. Where tags agree and settings do not, the rows are named by the
@@ -130,10 +151,11 @@ def comparison_tables(runs: Sequence[Run], data_per_seed: bool = False, referenc
     Args:
         data_per_seed: every seed has a test set of its own. Then the runs of a seed must share it, and every row must
             have every seed, so that all rows are means over the same test sets.
-        reference: see `Table`.
+        reference, baseline: see `Table`.
 
     Raises:
-        InputError: runs that must not stand in one table, the same run twice, or a reference that is none of them.
+        InputError: runs that must not stand in one table, the same run twice, or a reference or a baseline that is none
+            of them.
     """
     if not runs:
         raise InputError("there is no run to compare")
@@ -143,27 +165,34 @@ def comparison_tables(runs: Sequence[Run], data_per_seed: bool = False, referenc
             raise InputError(f"{runs[place].folder} is given twice")
     order = [*TASKS, *sorted({run.task for run in runs} - TASKS.keys())]
     by_task = {task: [run for run in runs if run.task == task] for task in order}
-    tables = [_table(task, chosen, data_per_seed, reference) for task, chosen in by_task.items() if chosen]
-    check_names(tables, [reference] if reference else [])
+    tables = [_table(task, chosen, data_per_seed, reference, baseline) for task, chosen in by_task.items() if chosen]
+    check_names(tables, list(filter(None, (reference, baseline))))
     return tables
 
 
 def called(settings: Iterable[Setting], name: str) -> list[Setting]:
-    """The rows of a name or of a model of this name, those first whose whole name it is."""
-    return sorted((s for s in settings if name in (s.name, s.model)), key=lambda s: s.name != name)
+    """The rows of a name or of a model of this name, those first whose whole name it is, or is but for the help."""
+    found = [s for s in settings if name in _names_of(s)]
+    return sorted(found, key=lambda s: name not in (s.name, s.label))
 
 
 def check_names(tables: Sequence[Table], names: Sequence[str]) -> None:
     """Raise `InputError` where a name is that of no row."""
-    known = {name for table in tables for setting in table.settings for name in (setting.name, setting.model)}
+    known = {name for table in tables for setting in table.settings for name in _names_of(setting)}
     for name in names:
         if name not in known:
             raise InputError(f"there is no model {name!r} to show; there are {', '.join(sorted(known))}")
 
 
-def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str) -> Table:
+def _names_of(setting: Setting) -> tuple[str, str, str]:
+    return setting.name, setting.label, setting.model
+
+
+def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str, baseline: str) -> Table:
     _check_protocols(runs)
     settings = _settings(runs)
+    if all(setting.curve is not None for setting in settings):
+        raise InputError(f"all {task} runs have the tag curve; a curve needs its model too, without that tag")
     if data_per_seed:
         _check_seeds(settings)
     seeds = sorted({run.seed for run in runs}) if data_per_seed else [None]
@@ -184,9 +213,11 @@ def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str) -> T
         protocol=_common_card(runs),
         datasets=tuple(dict.fromkeys(run.dataset for run in runs)),
         test_sets=tuple(dict.fromkeys(run.evaluation["test_set"] for run in runs)),
-        settings=settings,
+        settings=tuple(setting for setting in settings if setting.curve is None),
+        curve_points=tuple(sorted((s for s in settings if s.curve is not None), key=lambda s: s.curve or 0.0)),
         kinds_comparable=all(len(found) == 1 for found in kinds.values()),
         reference=reference,
+        baseline=baseline,
     )
 
 
@@ -243,7 +274,7 @@ def _check_seeds(settings: Sequence[Setting]) -> None:
 def _settings(runs: Sequence[Run]) -> tuple[Setting, ...]:
     groups: dict[tuple, dict[str, list[Run]]] = {}
     for run in runs:
-        tags = (run.model, run.supervision, run.bias, run.text)
+        tags = (run.model, run.supervision, run.bias, run.text, run.help, run.part, run.curve)
         groups.setdefault(tags, {}).setdefault(repr(sorted(_identity(run).items())), []).append(run)
     rows = []
     for tags, group in groups.items():

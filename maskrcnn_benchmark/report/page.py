@@ -8,10 +8,11 @@ from html import escape
 
 from maskrcnn_benchmark.viewer import scripts, styles
 
+from .cells import TAG_COLUMNS, Cells
 from .graphs import graph_rows
 from .grouping import Setting, Table, called, check_names
-from .plots import curve_plot, predicate_plot
-from .tables import TAG_COLUMNS, Cells, all_cells, conditions
+from .plots import curve_plot, predicate_plot, tradeoff_plot
+from .tables import all_cells, conditions
 
 PLOTTED = 4  # settings in a plot where nothing says which
 _STYLE = """
@@ -37,6 +38,7 @@ td.label, th.label { text-align: left; }
 td:first-child { white-space: normal; min-width: 150px; }
 td.first, th.first { padding-left: 12px; }
 td.best { font-weight: 700; color: var(--accent); }
+.finding { border-left: 3px solid var(--accent); padding-left: 10px; margin-top: 10px; }
 .plot { display: block; max-width: 100%; margin: 4px 0 10px; }
 .origin { max-height: 4.5em; overflow-y: auto; }
 .graphs { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 18px;
@@ -88,7 +90,9 @@ def _section(table: Table, show: Sequence[str]) -> str:
             continue
         if len(chosen) > len(pictured) and len(pictured) < 2:
             pictured = _pictured(chosen, "" if show else table.reference)
+        every = [setting for setting in table.settings if setting.supervision == supervision]
         for heading, plot in (
+            (f"Mean recall over recall, {supervision} labels", tradeoff_plot(table, every)),
             (f"Recall@{table.main_k} of each predicate, {supervision} labels", predicate_plot(table, chosen)),
             (f"Learning curves, {supervision} labels", curve_plot(table, chosen)),
         ):
@@ -148,5 +152,6 @@ def _table(cells: Cells) -> str:
     return (
         f"<h3>{escape(cells.title)}</h3><div class='scroll'><table><thead><tr>{''.join(groups)}</tr>"
         f"<tr>{heading}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-        f'<p class="note">{escape(cells.note)}</p>'
+        + "".join(f'<p class="finding">{escape(sentence)}</p>' for sentence in cells.findings)
+        + f'<p class="note">{escape(cells.note)}</p>'
     )

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.utils.visualization import COLOURS
 
 from .grouping import Setting, Table
 from .tables import recall_by_predicate, training_frequency
+from .tradeoff import curve_of
 
 _STYLE = {
     "font.size": 9,
@@ -27,6 +28,7 @@ _STYLE = {
     "svg.hashsalt": "report",  # the same plot gives the same file
 }
 _MARKERS = "osD^vPX*"
+_LINES = ("-", "--", ":", "-.")
 # Losses that models have in common; the total also holds those of one model only.
 _SHARED_LOSS, _TOTAL_LOSS = "loss_rel", "loss"
 
@@ -64,6 +66,41 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
         lower.set_xlim(-0.7, len(names) - 0.3)
         for axis in (upper, lower):
             axis.grid(False, axis="x")
+        return _svg(figure)
+
+
+def tradeoff_plot(table: Table, settings: Sequence[Setting]) -> str:
+    """Mean recall over recall: every row a point, the mean over seeds, and where its logits were adjusted a curve.
+
+    Returns:
+        SVG; "" where none of them has a curve.
+    """
+    curves = [curve_of(table, setting) for setting in settings]
+    if max(map(len, curves)) < 2:
+        return ""
+    cover(table.legend(settings))
+    models = list(dict.fromkeys(setting.label for setting in settings))
+    helps = list(dict.fromkeys(setting.help for setting in settings))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 4.8), layout="constrained")
+        axis = figure.subplots()
+        drawn = {}
+        for label, curve in zip(table.legend(settings), curves, strict=True):
+            places = [[table.metric(point, name, table.main_k) for name in ("R", "mR")] for point in curve]
+            if any(None in place for place in places):
+                continue
+            recalls, means = (np.array([100 * place[side].mean for place in places]) for side in (0, 1))
+            colour = COLOURS[models.index(curve[0].label) % len(COLOURS)]
+            style = _LINES[helps.index(curve[0].help) % len(_LINES)]
+            axis.plot(recalls, means, color=colour, linestyle=style, linewidth=1.4, marker=".", markersize=4)
+            (dot,) = axis.plot(
+                recalls[:1], means[:1], color=colour, linestyle=style if len(curve) > 1 else "none",
+                marker=_MARKERS[helps.index(curve[0].help) % len(_MARKERS)], markersize=7,
+            )  # fmt: skip
+            drawn[dot] = label
+        axis.set_xlabel(f"R@{table.main_k} (%)")
+        axis.set_ylabel(f"mR@{table.main_k} (%)")
+        _legend(axis, drawn, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return _svg(figure)
 
 

@@ -56,6 +56,8 @@ class Run:
         folder: its output directory.
         dataset: what it was tested on, by the name in the catalog.
         model, supervision, bias, text: tags, see `tags.py`.
+        help, part: tags of a fair table, "" where it is in none; see `tags.HELP`.
+        curve: how strongly logits were adjusted in the test, as a tag; None: it is a model and no point of its curve.
         seed: of the training; None where nothing tells.
         config: {dotted key: value} of the test, with the settings of the training.
         evaluation: `evaluation.json`.
@@ -81,6 +83,9 @@ class Run:
     inference_ms: float | None = None
     params: int | None = None
     device: str = ""
+    help: str = ""
+    part: str = ""
+    curve: float | None = None
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     differences: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
@@ -105,6 +110,9 @@ class Run:
             "seed": self.seed,
             "bias": self.bias,
             "text": self.text,
+            "help": self.help,
+            "part": self.part,
+            "curve": self.curve,
             "metrics": self.metrics,
             "step_ms": self.step_ms,
             "params": self.params,

@@ -1,56 +1,32 @@
-"""The tables of a report as rows of text; Markdown and HTML lay them out."""
+"""The tables of a report, in their order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.evaluation.vg.bootstrap import mean_difference_intervals
 from maskrcnn_benchmark.data.datasets.evaluation.vg.predicates import frequency_groups
 from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import card_text
 
-from .grouping import Setting, Statistic, Table, called, statistic
-from .runs import KIND_METRICS, Run
-
-NOTHING = "–"
-_NAMES = {"R": "R", "mR": "mR", "zR": "zR", "ngR": "ng-R", "ngmR": "ng-mR", "ngzR": "ng-zR",
-          "zR_seen_pair": "zR seen pair", "zR_new_pair": "zR new pair", "zR_unseen": "zR unseen", "F": "F", "M": "M",
-          "PR": "PR"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A table of text.
-
-    Attributes:
-        title, note: above and below it.
-        groups: (heading, number of columns) over the columns of numbers.
-        columns: headings of the tags, then of the numbers.
-        rows: tags, then numbers.
-        best: for each row, which of its cells are the best of their supervision.
-    """
-
-    title: str
-    note: str
-    groups: tuple[tuple[str, int], ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    best: tuple[tuple[bool, ...], ...]
-
-
-TAG_COLUMNS = ("model", "labels", "bias", "text", "seeds")
+from .cells import NAMES, NOTHING, TAG_COLUMNS, Cells, interval_text, percentages, plain_cells, tags_of
+from .differences import difference_cells, differences, fair_cells
+from .grouping import Setting, Statistic, Table
+from .runs import KIND_METRICS
+from .tradeoff import tradeoff_cells
 
 
 def all_cells(table: Table) -> list[Cells]:
-    """Recalls with graph constraint, differences, zero-shot by kind, without constraint, by frequency; and cost."""
+    """The main numbers (under fair conditions where runs say which help they got), differences and the R-mR curve;
+    recalls at every k, zero-shot by kind, without constraint, by frequency; and cost."""
     kinds_note = "" if table.kinds_comparable else (
         " The kinds are not the same for all runs, which were trained on different triplets: test them with one "
         "zero_shot_kinds.json as TEST.RELATION.ZERO_SHOT_TRIPLETS."
     )  # fmt: skip
+    found = differences(table)
     tables = [
+        fair_cells(table, found) or _main(table),
+        difference_cells(table, found),
+        tradeoff_cells(table),
         _recalls(table, "Recall, mean recall and zero-shot recall", ("R", "mR", "zR"), "With graph constraint, in %."),
-        _differences(table),
         _intervals(table),
         _recalls(
             table,
@@ -86,56 +62,22 @@ def conditions(table: Table) -> str:
     )
 
 
+def _main(table: Table) -> Cells:
+    names, k = ("R", "mR", "zR", "F"), table.main_k
+    return percentages(
+        table.settings,
+        f"The main numbers, at {k}",
+        "With graph constraint, in %: recall, mean recall, zero-shot recall, and F, the harmonic mean of R and mR.",
+        tuple((NAMES[name], 1) for name in names),
+        [f"@{k}" for _ in names],
+        [[table.metric(setting, name, k) for name in names] for setting in table.settings],
+    )
+
+
 def _recalls(table: Table, title: str, metrics: tuple[str, ...], note: str) -> Cells:
     values = [[table.metric(s, name, k) for name in metrics for k in table.k] for s in table.settings]
-    groups = tuple((_NAMES[name], len(table.k)) for name in metrics)
-    return _cells(table, title, note, groups, [f"@{k}" for _ in metrics for k in table.k], values)
-
-
-def _differences(table: Table) -> Cells | None:
-    """What the reference has more than the other rows of its supervision, over the seeds that both have."""
-    metrics, k, with_interval, rows = ("R", "mR", "zR"), str(table.main_k), True, []
-    pairs_of: list[list[tuple[Run, Run]]] = []
-    for setting in table.settings:
-        same = [other for other in table.settings if other.supervision == setting.supervision]
-        chosen = next(iter(called(same, table.reference)), setting)
-        if chosen is setting:
-            continue
-        ours, theirs = ({run.seed: run for run in each.runs} for each in (chosen, setting))
-        both = [(ours[seed], theirs[seed]) for seed in theirs if seed in ours]
-        cells = []
-        for name in metrics:
-            pairs = [(one.metrics[name][k], other.metrics[name][k]) for one, other in both]
-            found = statistic(None if None in pair else pair[0] - pair[1] for pair in pairs)
-            above = sum(None not in pair and pair[0] > pair[1] for pair in pairs)
-            cells.append([NOTHING, NOTHING] if found is None else [found.text(sign="+"), f"{above} of {len(pairs)}"])
-        rows.append((setting, cells))
-        pairs_of.append(both)
-        with_interval &= bool(both) and all(run.ranks_file.exists() for pair in both for run in pair)
-    if not rows:
-        return None
-    if with_interval:
-        for (_, cells), both in zip(rows, pairs_of, strict=True):
-            found = mean_difference_intervals(
-                [(a.ranks_file, b.ranks_file) for a, b in both], table.protocol, table.main_k
-            )
-            for name, cell in zip(metrics, cells, strict=True):
-                cell.insert(1, _interval_text(found[name], "+"))
-    columns = ("difference", *(["95%"] if with_interval else []), "above")
-    return Cells(
-        title=f"What {table.reference} has more",
-        note=f"{table.reference} of the same supervision less the model of the row, in percentage points at {k}: the "
-        "mean of the differences of each seed, their spread, and in how many seeds it is above."
-        + (
-            " 95%: the interval of that mean over resamples of the test images, both models on the same ones."
-            if with_interval
-            else ""
-        ),
-        groups=tuple((f"{_NAMES[name]}@{k}", len(columns)) for name in metrics),
-        columns=(*TAG_COLUMNS, *(columns * len(metrics))),
-        rows=tuple((*_tags(setting), *(text for cell in cells for text in cell)) for setting, cells in rows),
-        best=tuple((False,) * (len(TAG_COLUMNS) + len(columns) * len(metrics)) for _ in rows),
-    )
+    groups = tuple((NAMES[name], len(table.k)) for name in metrics)
+    return percentages(table.settings, title, note, groups, [f"@{k}" for _ in metrics for k in table.k], values)
 
 
 def _intervals(table: Table) -> Cells | None:
@@ -148,20 +90,15 @@ def _intervals(table: Table) -> Cells | None:
             return None
         ends = [[each.get(f"{name}@{k}") for each in found] for name in names]
         means = [None if None in each else np.mean(each, 0).tolist() for each in ends]
-        rows.append((*_tags(setting), *(_interval_text(mean) for mean in means)))
-    return Cells(
+        rows.append((*tags_of(setting), *(interval_text(mean) for mean in means)))
+    return plain_cells(
         title="95% intervals over the test images",
         note="In %: between which numbers 95% of the resamples of the test images lie; with several seeds the mean of "
         "their intervals. How much another training would move them is the spread over seeds.",
-        groups=tuple((f"{_NAMES[name]}@{k}", 1) for name in names),
+        groups=tuple((f"{NAMES[name]}@{k}", 1) for name in names),
         columns=(*TAG_COLUMNS, *("95%" for _ in names)),
-        rows=tuple(rows),
-        best=tuple((False,) * len(row) for row in rows),
+        rows=rows,
     )
-
-
-def _interval_text(ends: list[float] | None, sign: str = "") -> str:
-    return NOTHING if ends is None else " to ".join(f"{100 * end:{sign}.1f}" for end in ends)
 
 
 def training_frequency(table: Table, supervision: str | None = None) -> dict[str, float]:
@@ -196,8 +133,8 @@ def _by_frequency(table: Table) -> Cells | None:
         means = [[_mean(each, names) for each in recalls] for names in groups.values()]
         values.append([_statistic(row) for row in means])
     sizes = ", ".join(f"{group} {len(names)} ({_range(frequency, names)})" for group, names in groups.items())
-    return _cells(
-        table,
+    return percentages(
+        table.settings,
         f"{per_predicate} by frequency of the predicate",
         f"In %. Predicates by their number of {table.settings[0].supervision} training labels ({rule}): {sizes}.",
         ((per_predicate, 3),),
@@ -222,59 +159,22 @@ def _cost(table: Table) -> Cells:
         times = [setting.over_runs(lambda run: run.step_ms), setting.over_runs(lambda run: run.inference_ms)]
         iterations = setting.over_runs(lambda run: max((i for i, _ in run.curves.get("loss", [])), default=None))
         rows.append((
-            *_tags(setting),
+            *tags_of(setting),
             NOTHING if params is None else f"{params.mean / 1e6:.2f} M",
             NOTHING if iterations is None else f"{iterations.mean:,.0f}",
             *(NOTHING if value is None else value.text(scale=1, digits=0) for value in times),
         ))  # fmt: skip
     devices = sorted({run.device for setting in table.settings for run in setting.runs if run.device})
-    return Cells(
+    return plain_cells(
         title="Cost",
         note="Parameters of the relation predictor; median time of a training iteration; time of the whole model for a "
         f"test image ({', '.join(devices) or 'device not recorded'}). Times compare only where nothing else ran on the "
         "machine.",
         groups=(("size", 1), ("training", 2), ("test", 1)),
         columns=(*TAG_COLUMNS, "parameters", "iterations", "ms an iteration", "ms an image"),
-        rows=tuple(rows),
-        best=tuple((False,) * len(row) for row in rows),
+        rows=rows,
     )
 
 
 def _statistic(values: list[float]) -> Statistic:
     return Statistic(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
-
-
-def _tags(setting: Setting) -> tuple[str, ...]:
-    return (
-        setting.name, setting.supervision, "yes" if setting.bias else "no", setting.text, str(len(setting.runs))
-    )  # fmt: skip
-
-
-def _cells(
-    table: Table,
-    title: str,
-    note: str,
-    groups: tuple[tuple[str, int], ...],
-    columns: list[str],
-    values: list[list[Statistic | None]],
-) -> Cells:
-    """Percentages, the best mean of each supervision marked where not all are alike."""
-    best = [[False] * len(columns) for _ in values]
-    for supervision in {setting.supervision for setting in table.settings}:
-        places = [i for i, setting in enumerate(table.settings) if setting.supervision == supervision]
-        for column in range(len(columns)):
-            # as printed: what looks equal is equally good
-            shown = {i: round(100 * v.mean, 1) for i in places if (v := values[i][column]) is not None}
-            for i in shown:
-                best[i][column] = shown[i] == max(shown.values()) != min(shown.values())
-    return Cells(
-        title=title,
-        note=note,
-        groups=groups,
-        columns=(*TAG_COLUMNS, *columns),
-        rows=tuple(
-            (*_tags(setting), *(NOTHING if value is None else value.text() for value in row))
-            for setting, row in zip(table.settings, values, strict=True)
-        ),
-        best=tuple((*(False,) * len(TAG_COLUMNS), *row) for row in best),
-    )

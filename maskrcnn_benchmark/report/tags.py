@@ -15,7 +15,12 @@ TAGS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "bias": (bool,),
     "text": (str,),
+    "help": (str,),
+    "part": (str,),
+    "curve": (int, float),
 }
+# What a model was given besides its training, in the order of a report.
+HELP = ("nothing", "prior", "second opinion", "both")
 _CONTEXTS = {"motifs": "Motifs", "vctree": "VCTree", "transformer": "Transformer", "vtranse": "VTransE"}
 _MODELS = {"MotifPredictor": "Motifs", "VCTreePredictor": "VCTree", "TransformerPredictor": "Transformer",
            "IMPPredictor": "IMP"}  # fmt: skip
@@ -35,6 +40,8 @@ def check_tags(tags: Any, path: Path) -> dict[str, Any]:
         if type(value) not in TAGS[name]:
             wanted = " or ".join(kind.__name__ for kind in TAGS[name])
             raise InputError(f"{path}: the tag {name} must be {wanted}, found {value!r}")
+    if tags.get("help", HELP[0]) not in HELP:
+        raise InputError(f"{path}: the tag help is {tags['help']!r}; it must be {', '.join(HELP[:-1])} or {HELP[-1]}")
     return tags
 
 

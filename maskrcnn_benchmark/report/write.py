@@ -9,11 +9,13 @@ from typing import Any
 
 from maskrcnn_benchmark.utils.files import atomic_write
 
+from .cells import Cells
 from .grouping import Statistic, Table, comparison_tables
 from .page import page
+from .plots import tradeoff_plot
 from .provenance import provenance
 from .runs import METRICS, Run
-from .tables import Cells, all_cells, conditions
+from .tables import all_cells, conditions
 
 
 def write_report(
@@ -23,13 +25,15 @@ def write_report(
     show: Sequence[str] = (),
     title: str = "Comparison of relation models",
     reference: str = "",
+    baseline: str = "",
 ) -> list[Table]:
-    """Compare runs and write `report.json`, `report.md` and `report.html` into a folder, with date and command.
+    """Compare runs and write `report.json`, `report.md` and `report.html` into a folder, with date and command; and
+    `tradeoff-<task>-<supervision>.svg` where rows have curves.
 
     Args:
         data_per_seed: see `compare`.
         show: names of models in plots and pictures, see `page`.
-        reference: see `compare`.
+        reference, baseline: see `compare`.
 
     Returns:
         the tables, which `markdown` makes into text.
@@ -38,7 +42,7 @@ def write_report(
         InputError: see `compare` and `page`; nothing is written then.
     """
     output = Path(output)
-    tables = comparison_tables(runs, data_per_seed, reference)
+    tables = comparison_tables(runs, data_per_seed, reference, baseline)
     made = provenance()
     origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {
@@ -46,6 +50,11 @@ def write_report(
         "report.md": f"# {title}\n\n{origin}\n\n{markdown(tables)}\n",
         "report.html": page(tables, show, title, origin),
     }
+    for table in tables:
+        for supervision in dict.fromkeys(setting.supervision for setting in table.settings):
+            rows = [setting for setting in table.settings if setting.supervision == supervision]
+            if plot := tradeoff_plot(table, rows):
+                contents[f"tradeoff-{table.task}-{supervision}.svg"] = plot
     for name, content in contents.items():
         with atomic_write(output / name) as path:
             path.write_text(content, encoding="utf-8")
@@ -73,6 +82,9 @@ def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[s
                         "supervision": setting.supervision,
                         "bias": setting.bias,
                         "text": setting.text,
+                        "help": setting.help,
+                        "part": setting.part,
+                        "curve": setting.curve,
                         "seeds": setting.seeds,
                         "metrics": {
                             name: {str(k): _plain(table.metric(setting, name, k)) for k in table.k} for name in METRICS
@@ -81,7 +93,7 @@ def report(runs: Sequence[Run], tables: Sequence[Table], output: Path) -> dict[s
                         "inference_ms": _plain(setting.over_runs(lambda run: run.inference_ms)),
                         "params": _plain(setting.over_runs(lambda run: run.params)),
                     }
-                    for setting in table.settings
+                    for setting in (*table.settings, *table.curve_points)
                 ],
             }
             for table in tables
@@ -98,7 +110,9 @@ def markdown(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         parts.append(f"## {table.title}\n\n{conditions(table)}")
-        parts.extend(f"### {cells.title}\n\n{_markdown(cells)}\n\n{cells.note}" for cells in all_cells(table))
+        for cells in all_cells(table):
+            findings = "".join(f"**{sentence}**\n\n" for sentence in cells.findings)
+            parts.append(f"### {cells.title}\n\n{_markdown(cells)}\n\n{findings}{cells.note}")
     return "\n\n".join(parts)
 
 

@@ -107,7 +107,7 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
     tables = comparison_tables(runs, reference="RelCLIP")
     (cells,) = (cells for cells in all_cells(tables[0]) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs"]
-    assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 3
+    assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 4
     assert "| R@50 difference | R@50 above | mR@50 difference |" in markdown(tables)
     assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(comparison_tables(runs))
     with pytest.raises(InputError, match="no model 'RelClip'"):
@@ -134,6 +134,8 @@ def test_markdown_marks_the_best_of_each_supervision(runs, written):
     text = (written / "report.md").read_text()
     assert markdown(comparison_tables(runs)) in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert lines[0] == "| model | labels | bias | text | seeds | R@50 | mR@50 | zR@50 | F@50 |"
+    lines = lines[5:]
     assert lines[0].startswith("| model | labels | bias | text | seeds | R@20 | R@50 | R@100 | mR@20")
     assert lines[2].startswith("| Motifs | full | yes | glove | 2 | 25.0 ± 7.1 | 35.0 ± 7.1 |")
     assert lines[3].startswith("| RelCLIP | full | yes | ViT-B/32 | 2 | **35.0 ± 7.1** | **45.0 ± 7.1** |")
@@ -154,7 +156,7 @@ def test_what_was_not_measured_is_a_dash(tmp_path):
     metrics = {f"{name}@{k}": None for name in ("R", "mR", "zR", "ng-R", "ng-mR") for k in (20, 50, 100)}
     run = read_run(write_run(tmp_path / "a", seed=None, metrics=metrics, training_frequency=None))
     tables = all_cells(comparison_tables([run])[0])
-    assert [cells.title for cells in tables][-1] == "Cost" and len(tables) == 5
+    assert [cells.title for cells in tables][-1] == "Cost" and len(tables) == 6
     assert set(tables[0].rows[0][5:]) == {"–"}
     assert tables[-1].rows[0][5:] == ("1.00 M", "–", "–", "250")
 
