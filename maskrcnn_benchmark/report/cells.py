@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from .grouping import Setting, Statistic
+from .grouping import Setting, Statistic, Table
 
 NOTHING = "–"
 NAMES = {"R": "R", "mR": "mR", "zR": "zR", "ngR": "ng-R", "ngmR": "ng-mR", "ngzR": "ng-zR",
@@ -56,6 +56,7 @@ def plain_cells(
 
 
 def percentages(
+    table: Table,
     settings: Sequence[Setting],
     title: str,
     note: str,
@@ -66,10 +67,14 @@ def percentages(
     tag_columns: tuple[str, ...] = TAG_COLUMNS,
     kind: Callable[[Setting], Hashable] = lambda setting: setting.supervision,
 ) -> Cells:
-    """Percentages of some rows, the best mean of each kind (supervision) marked where not all are alike."""
+    """Percentages of some rows, the best mean of each kind (supervision) marked where not all are alike.
+
+    Where every seed has a test set of its own, rows that lack a seed are means over others and not compared.
+    """
+    comparable = [len(table.test_sets) == 1 or len(setting.runs) == table.most_seeds for setting in settings]
     best = [[False] * len(columns) for _ in values]
     for same in {kind(setting) for setting in settings}:
-        places = [i for i, setting in enumerate(settings) if kind(setting) == same]
+        places = [i for i, setting in enumerate(settings) if kind(setting) == same and comparable[i]]
         for column in range(len(columns)):
             # as printed: what looks equal is equally good
             shown = {i: round(100 * v.mean, 1) for i in places if (v := values[i][column]) is not None}

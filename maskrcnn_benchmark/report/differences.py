@@ -114,6 +114,7 @@ def fair_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
     rows.sort(key=lambda setting: (place[setting.supervision], HELP.index(setting.help)))
     k = table.main_k
     cells = percentages(
+        table,
         rows,
         f"With the same help, at {k}",
         "In %. Rows between two lines got the same help: nothing; the prior, how often training shows each phrase; the "
@@ -150,7 +151,7 @@ def _sentences(table: Table, found: Sequence[Difference]) -> tuple[str, ...]:
             continue
         numbers = sorted({len(each.values["R"]) for each in said})
         seeds = " or ".join(map(str, numbers)) + (" seed" if numbers == [1] else " seeds")
-        parts = "; ".join(f"{_WITH[each.other.help]} {finding(each)}" for each in said)
+        parts = "; ".join(f"{_WITH[each.other.help]}: {finding(each)}" for each in said)
         sentences.append(
             f"What {table.reference} itself brought ({table.reference} less {table.baseline} with the same help, "
             f"{supervision} labels, points at {table.main_k}, {seeds}): {parts}."
@@ -174,7 +175,7 @@ def finding(difference: Difference) -> str:
     if kinds[""]:
         nothing = "nothing that can be told from chance"
         parts.append(f"in {_listed(kinds[''])} {nothing}")
-    return ", ".join(parts) if parts else "nothing that was measured"
+    return ", and ".join(parts) if parts else "nothing that was measured"
 
 
 def told_apart(values: Sequence[float], interval: Sequence[float] | None) -> bool:

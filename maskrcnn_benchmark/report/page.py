@@ -16,12 +16,16 @@ from .tables import all_cells, conditions
 
 PLOTTED = 4  # settings in a plot where nothing says which
 _STYLE = """
-:root { --line: #dcdfe4; --soft: #5b6472; --accent: #0b6e4f; }
+:root { color-scheme: light dark; --ink: #1d2129; --paper: #fff; --line: #dcdfe4; --group: #8a929e; --soft: #5b6472;
+        --accent: #0b6e4f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7eb; --paper: #15181c; --line: #343a42; --group: #6d7682; --soft: #a3acb8; --accent: #4cc79b; }
+}
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: #1d2129;
-       max-width: 1240px; margin: 0 auto; padding: 28px 24px 60px; background: #fff; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: var(--ink);
+       max-width: 1240px; margin: 0 auto; padding: 28px 24px 60px; background: var(--paper); }
 h1 { font-size: 26px; margin: 0 0 4px; }
-h2 { font-size: 21px; margin: 44px 0 4px; padding-top: 14px; border-top: 2px solid #1d2129; }
+h2 { font-size: 21px; margin: 44px 0 4px; padding-top: 14px; border-top: 2px solid var(--ink); }
 h3 { font-size: 16px; margin: 30px 0 6px; }
 p { margin: 4px 0 10px; max-width: 900px; }
 .note, nav { color: var(--soft); font-size: 13.5px; }
@@ -30,22 +34,26 @@ nav a { margin-right: 16px; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { padding: 4px 5px; text-align: right; }
 th { font-weight: 600; }
-thead tr:last-child th { border-bottom: 1.5px solid #1d2129; }
+thead tr:last-child th { border-bottom: 1.5px solid var(--ink); }
 th.group { text-align: center; border-bottom: 1px solid var(--line); }
 tbody tr { border-bottom: 1px solid var(--line); }
-tbody tr.start { border-top: 2px solid #8a929e; }
+tbody tr.start { border-top: 2px solid var(--group); }
 td.label, th.label { text-align: left; }
 td:first-child { white-space: normal; min-width: 150px; }
 td.first, th.first { padding-left: 12px; }
 td.best { font-weight: 700; color: var(--accent); }
 .finding { border-left: 3px solid var(--accent); padding-left: 10px; margin-top: 10px; }
-.plot { display: block; max-width: 100%; margin: 4px 0 10px; }
+.plot { display: block; max-width: 100%; margin: 4px 0 10px; background: #fff; border-radius: 4px; }
 .origin { max-height: 4.5em; overflow-y: auto; }
 .graphs { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 18px;
           margin: 14px 0 34px; }
+@media (prefers-color-scheme: dark) {
+  .graphs .sg { --text: var(--ink); --soft: #a3acb8; --line: #343a42; --back: var(--paper); --panel: #1e2227;
+                --accent: #4cc79b; }
+}
 .graphs .sg h2 { margin: 0 0 6px; padding: 0; border: 0; font-size: 14px; }
 .graphs small { font-weight: 400; color: var(--soft); margin-left: 4px; }
-.badge { display: inline-block; background: var(--accent); color: #fff; border-radius: 3px; padding: 0 5px;
+.badge { display: inline-block; background: var(--accent); color: var(--paper); border-radius: 3px; padding: 0 5px;
          font-size: 11px; line-height: 1.5; margin-right: 4px; }
 @media (max-width: 800px) { .graphs { grid-template-columns: 1fr; } }
 """

@@ -56,15 +56,24 @@ def conditions(table: Table) -> str:
     images = {run.evaluation["num_images"] for setting in table.settings for run in setting.runs}
     sets = "one test set" if len(table.test_sets) == 1 else f"{len(table.test_sets)} test sets, one per seed"
     spread = any(len(setting.runs) > 1 for setting in table.settings)
+    fewer = len(table.test_sets) > 1 and any(len(setting.runs) < table.most_seeds for setting in table.settings)
     return (
         f"{', '.join(table.datasets)} ({sets}, {' or '.join(f'{n:,}' for n in sorted(images))} images). Protocol: "
-        f"{card_text(table.protocol)}." + (" ± is the sample standard deviation over seeds." if spread else "")
+        f"{card_text(table.protocol)}."
+        + (" ± is the sample standard deviation over seeds." if spread else "")
+        + (
+            " Rows with fewer seeds are means over fewer test sets: they are best in nothing, and their differences "
+            "are of the seeds that both have."
+            if fewer
+            else ""
+        )
     )
 
 
 def _main(table: Table) -> Cells:
     names, k = ("R", "mR", "zR", "F"), table.main_k
     return percentages(
+        table,
         table.settings,
         f"The main numbers, at {k}",
         "With graph constraint, in %: recall, mean recall, zero-shot recall, and F, the harmonic mean of R and mR.",
@@ -77,7 +86,7 @@ def _main(table: Table) -> Cells:
 def _recalls(table: Table, title: str, metrics: tuple[str, ...], note: str) -> Cells:
     values = [[table.metric(s, name, k) for name in metrics for k in table.k] for s in table.settings]
     groups = tuple((NAMES[name], len(table.k)) for name in metrics)
-    return percentages(table.settings, title, note, groups, [f"@{k}" for _ in metrics for k in table.k], values)
+    return percentages(table, table.settings, title, note, groups, [f"@{k}" for _ in metrics for k in table.k], values)
 
 
 def _intervals(table: Table) -> Cells | None:
@@ -134,6 +143,7 @@ def _by_frequency(table: Table) -> Cells | None:
         values.append([_statistic(row) for row in means])
     sizes = ", ".join(f"{group} {len(names)} ({_range(frequency, names)})" for group, names in groups.items())
     return percentages(
+        table,
         table.settings,
         f"{per_predicate} by frequency of the predicate",
         f"In %. Predicates by their number of {table.settings[0].supervision} training labels ({rule}): {sizes}.",

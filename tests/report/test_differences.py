@@ -66,12 +66,12 @@ def test_one_sentence_says_what_the_reference_brought_and_no_more_than_that(runs
     (sentence,) = all_cells(table)[0].findings
     assert sentence == (
         "What RelCLIP itself brought (RelCLIP less Motifs with the same help, full labels, points at 50, 3 seeds): "
-        "without help more R (+5.0 ± 0.1), mR (+5.0 ± 0.1), zR (+5.0 ± 0.1) and F (+5.0 ± 0.1); with the prior in R "
+        "without help: more R (+5.0 ± 0.1), mR (+5.0 ± 0.1), zR (+5.0 ± 0.1) and F (+5.0 ± 0.1); with the prior: in R "
         "(+1.9 ± 3.7), mR (+1.9 ± 3.7), zR (+1.9 ± 3.7) and F (+1.9 ± 3.7) nothing that can be told from chance."
     )
     assert f"**{sentence}**" in markdown([table])
     (table,) = comparison_tables(runs, reference="Motifs", baseline="RelCLIP")
-    assert "without help less R (-5.0 ± 0.1), mR" in all_cells(table)[0].findings[0]
+    assert "without help: less R (-5.0 ± 0.1), mR" in all_cells(table)[0].findings[0]
 
 
 def test_what_differs_from_chance():
