@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ from torch import Tensor, nn
 from maskrcnn_benchmark.data import get_dataset_statistics, make_data_loader, use_statistics
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import VGEvaluator
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
-from maskrcnn_benchmark.modeling.language.crops import CropRule
+from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing import make_test_adjustment
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.inference import make_roi_relation_post_processor
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
@@ -134,15 +137,19 @@ class AllSettings(nn.Module):
         adjustments = [make_test_adjustment(setting.cfg) for setting in settings]
         self.adjustments = nn.ModuleList(adjustment or nn.Identity() for adjustment in adjustments)
         self.second_opinion = None  # each setting has its own; the head asks
-        self.crops: dict[CropRule, SharedCrops] = {}
-        encoder = None
+        self.crops: dict[tuple, SharedCrops] = {}  # by what decides a crop
+        encoder: ImageEncoder | None = None
         processors = []
         for setting in settings:
-            processors.append(make_roi_relation_post_processor(setting.cfg, encoder))
-            opinion = processors[-1].second_opinion
-            if opinion is not None:
-                encoder, crops = opinion.crops.encoder, opinion.crops
-                crops.embed = self.crops.setdefault(crops.rule, SharedCrops(crops.embed))
+            node = setting.cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION
+            crops = None
+            if node.WEIGHT > 0 or joins_adapter(setting.cfg):
+                rule = node.MARGIN, node.FIT, node.CROP_CACHE
+                if rule not in self.crops:
+                    self.crops[rule] = SharedCrops(make_crops(setting.cfg, encoder=encoder))
+                crops = self.crops[rule]
+                encoder = crops.encoder
+            processors.append(make_roi_relation_post_processor(setting.cfg, crops))
         self.post_processors = nn.ModuleList(processors)
 
     def forward(
@@ -162,22 +169,26 @@ class AllSettings(nn.Module):
         return [ByName(zip(self.names, of_image, strict=True)) for of_image in zip(*found, strict=True)]
 
 
-class SharedCrops:
-    """Embeds each box of a batch's images once, however many settings ask for it; called as what it wraps."""
+class SharedCrops(PairCrops):
+    """Embeds each box of a batch's images once, however many settings ask for it.
 
-    def __init__(self, embed: Callable[[Tensor, tuple[int, int], Tensor], Tensor]):
-        self.embed = embed
+    Args:
+        crops: embeds them.
+    """
+
+    def __init__(self, crops: PairCrops):
+        self.encoder, self.crops = crops.encoder, crops
         self.known: dict[tuple, Tensor] = {}
 
     def forget(self) -> None:
         """The next images are others."""
         self.known = {}
 
-    def __call__(self, image: Tensor, size: tuple[int, int], boxes: Tensor) -> Tensor:
+    def embed(self, image: Tensor, size: tuple[int, int], boxes: Tensor) -> Tensor:
         keys = [(image.data_ptr(), *box) for box in boxes.tolist()]
         new = [row for row, key in enumerate(keys) if key not in self.known]
         if new:
-            embedded = self.embed(image, size, boxes[new])
+            embedded = self.crops.embed(image, size, boxes[new])
             self.known.update((keys[row], vector) for row, vector in zip(new, embedded, strict=True))
         return torch.stack([self.known[key] for key in keys])
 

@@ -54,16 +54,19 @@ def test_what_is_no_setting_is_one_sentence(cfg, tmp_path, given, message):
 def test_a_box_is_embedded_once_for_all_settings_of_a_batch():
     seen = []
 
-    def embed(image, size, boxes):
-        seen.extend(boxes.tolist())
-        return boxes + image.sum()
+    class Crops:
+        encoder = None
 
-    crops, images = SharedCrops(embed), torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])
+        def embed(self, image, size, boxes):
+            seen.extend(boxes.tolist())
+            return boxes + image.sum()
+
+    crops, images = SharedCrops(Crops()), torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])
     boxes = torch.arange(12.0).reshape(3, 4)
     for image in images:
-        assert torch.equal(crops(image, (4, 4), boxes[:2]), boxes[:2] + image.sum())
-        assert torch.equal(crops(image, (4, 4), boxes.flip(0)), boxes.flip(0) + image.sum())
+        assert torch.equal(crops.embed(image, (4, 4), boxes[:2]), boxes[:2] + image.sum())
+        assert torch.equal(crops.embed(image, (4, 4), boxes.flip(0)), boxes.flip(0) + image.sum())
     assert len(seen) == 6
     crops.forget()
-    crops(images[0], (4, 4), boxes[:1])
+    crops.embed(images[0], (4, 4), boxes[:1])
     assert len(seen) == 7

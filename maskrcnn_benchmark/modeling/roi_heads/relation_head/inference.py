@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder
 from maskrcnn_benchmark.modeling.utils import check_finite
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 
+from .pair_crops import PairCrops
 from .second_opinion import SecondOpinion, make_second_opinion
 from .utils_relation import obj_prediction_nms
 
@@ -120,10 +120,10 @@ def score_triplets(rel_logits: Tensor, obj_scores: Tensor, pairs: Tensor) -> tup
     return rel_probs, rel_labels, rel_scores * obj_scores[pairs].prod(dim=1)
 
 
-def make_roi_relation_post_processor(cfg, encoder: ImageEncoder | None = None) -> PostProcessor:
-    """What a configuration makes of logits; with a second opinion of a tower that is loaded already, if given."""
+def make_roi_relation_post_processor(cfg, crops: PairCrops | None = None) -> PostProcessor:
+    """What a configuration makes of logits; a second opinion looks through `crops`, if given."""
     return PostProcessor(
         cfg.MODEL.ROI_RELATION_HEAD.USE_GT_BOX,
         cfg.TEST.RELATION.LATER_NMS_PREDICTION_THRES,
-        make_second_opinion(cfg, encoder),
+        make_second_opinion(cfg, crops),
     )

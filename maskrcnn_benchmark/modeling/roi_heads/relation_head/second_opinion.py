@@ -149,7 +149,7 @@ def make_crops(cfg, folder: str | None = None, encoder: ImageEncoder | None = No
 
     Args:
         folder: where embeddings are kept; None: SECOND_OPINION.CROP_CACHE.
-        encoder: the tower, where it is loaded already.
+        encoder: that tower, where it is loaded already.
 
     Raises:
         LanguageError: a value that a key cannot have, or a CLIP that cannot be loaded.
@@ -161,11 +161,11 @@ def make_crops(cfg, folder: str | None = None, encoder: ImageEncoder | None = No
     return PairCrops(encoder, cfg.INPUT, rule, node.CROP_CACHE if folder is None else folder)
 
 
-def make_second_opinion(cfg, encoder: ImageEncoder | None = None) -> SecondOpinion | None:
+def make_second_opinion(cfg, crops: PairCrops | None = None) -> SecondOpinion | None:
     """The second opinion that a configuration asks for; None where it asks for none.
 
     Args:
-        encoder: the configured CLIP's image tower, where it is loaded already.
+        crops: of a tower that is loaded already.
 
     Raises:
         InputError: a value that a key cannot have. LanguageError: a CLIP that cannot be loaded.
@@ -189,7 +189,7 @@ def make_second_opinion(cfg, encoder: ImageEncoder | None = None) -> SecondOpini
     objects, known = list(statistics["obj_classes"])[1:], list(statistics["rel_classes"])[1:]
     predicates = list(scored_predicates(cfg)) or known
     tables = phrase_tables(cfg, objects, predicates)
-    crops = make_crops(cfg, encoder=encoder)
+    crops = crops or make_crops(cfg)
     scale, device = crops.encoder.scale, crops.encoder.device
     opinions: list[Opinion] = []
     if node.WEIGHT > 0:
