@@ -3,7 +3,7 @@
 
     python tools/calibrate_vocabulary.py output/relclip-sgdet
 
-Holds out the training's predicates in turn, on validation images, and writes vocabulary.json into the folder, where
+Holds out the training's predicates in turn, on training images, and writes vocabulary.json into the folder, where
 SceneGraphModel.from_pretrained finds it (docs/api.md). The data set of the training must be there.
 """
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="RUN", help="folder of a training, or a checkpoint")
     parser.add_argument("--config-file", metavar="FILE", help="of the training, where it is not beside the checkpoint")
-    parser.add_argument("--images", type=int, default=1000, metavar="N", help="validation images, at most")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="training images, at most")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and values")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,4 +1,4 @@
-"""A vocabulary is calibrated on validation images, and the API finds the calibration."""
+"""A vocabulary is calibrated on training images, and the API finds the calibration."""
 
 import json
 
@@ -8,8 +8,24 @@ from small_run import write_config
 from support import HEAD, PARITY
 
 from maskrcnn_benchmark.api import SceneGraphModel
+from maskrcnn_benchmark.data import make_data_loader
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
+from maskrcnn_benchmark.engine.calibrate_vocabulary import _look
+from maskrcnn_benchmark.engine.scene_predictor import for_task, load_trained, locate
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
+
+
+def pairs_have_their_own_predicates(trained):
+    """In whatever order the relation head asks for them."""
+    seen = _look(for_task(trained, "predcls"), trained, 3)
+    targets = [one for _, some, _ in make_data_loader(trained.cfg, "test", dataset_to_test="train")[0] for one in some][
+        :3
+    ]
+    first = [0, len(targets[0]), len(targets[0]) + len(targets[1])]
+    relations = [target.get_field("relation") for target in targets]
+    assert len(seen.truth) == sum(len(target) * (len(target) - 1) for target in targets) and seen.truth.any()
+    for image, ends, truth in zip(seen.image.tolist(), seen.pairs.ends.tolist(), seen.truth.tolist(), strict=True):
+        assert relations[image][ends[0] - first[image], ends[1] - first[image]] == truth
 
 
 def test_calibrate(run_here, tmp_path):
@@ -31,6 +47,7 @@ def test_calibrate(run_here, tmp_path):
     model.set_vocabulary(predicates=["repairing", predicates[1]])
     relclip = model._trained.model.roi_heads["relation"].predictor.relclip
     assert relclip.chosen.calibration.slope == pytest.approx(written["slope"])
+    pairs_have_their_own_predicates(load_trained(*locate(tmp_path / "output")))
     motifs = write_config(tmp_path, "sgdet", SOLVER__MAX_ITER=1, OUTPUT_DIR=str(tmp_path / "motifs"))
     assert run_here("relation_train_net", "--config-file", motifs, "--skip-test")[0] == 0
     status, _, error = run_here("calibrate_vocabulary", tmp_path / "motifs")
