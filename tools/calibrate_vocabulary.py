@@ -10,7 +10,7 @@ SceneGraphModel.from_pretrained finds it (docs/api.md). The data set of the trai
 import argparse
 import logging
 
-from maskrcnn_benchmark.engine.calibrate_vocabulary import calibrate_vocabulary, save_calibration
+from maskrcnn_benchmark.engine.calibrate_vocabulary import STEPS, calibrate_vocabulary, save_calibration
 from maskrcnn_benchmark.engine.scene_predictor import load_trained, locate
 from maskrcnn_benchmark.modeling.language.vocabulary import VOCABULARY_FILE
 from maskrcnn_benchmark.utils.cli import run
@@ -21,11 +21,12 @@ def main() -> None:
     parser.add_argument("model", metavar="RUN", help="folder of a training, or a checkpoint")
     parser.add_argument("--config-file", metavar="FILE", help="of the training, where it is not beside the checkpoint")
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="training images, at most")
+    parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help="of training, for each of the folds")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and values")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config, checkpoint = locate(args.model, args.config_file)
-    calibration = calibrate_vocabulary(load_trained(config, checkpoint, opts=args.opts), args.images)
+    calibration = calibrate_vocabulary(load_trained(config, checkpoint, opts=args.opts), args.images, args.steps)
     path = checkpoint.parent / VOCABULARY_FILE
     save_calibration(calibration, path)
     print(f"slope {calibration.slope:.2f}, offset {calibration.offset:.2f}, width {calibration.width}; in {path}")

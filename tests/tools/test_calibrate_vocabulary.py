@@ -39,7 +39,7 @@ def test_calibrate(run_here, tmp_path):
     options[HEAD.replace(".", "__") + "RELCLIP__PROJECTION_DIM"] = 8
     config = write_config(tmp_path, "sgdet", "RelCLIPPredictor", **options)
     assert run_here("relation_train_net", "--config-file", config, "--skip-test")[0] == 0
-    status, out, error = run_here("calibrate_vocabulary", tmp_path / "output")
+    status, out, error = run_here("calibrate_vocabulary", "--steps", 5, tmp_path / "output")
     assert status == 0 and "slope" in out, error
     written = json.loads((tmp_path / "output" / "vocabulary.json").read_text())
     assert np.isfinite([written["slope"], written["offset"]]).all()
@@ -47,7 +47,7 @@ def test_calibrate(run_here, tmp_path):
     model.set_vocabulary(predicates=["repairing", predicates[1]])
     relclip = model._trained.model.roi_heads["relation"].predictor.relclip
     assert relclip.chosen.calibration.slope == pytest.approx(written["slope"])
-    pairs_have_their_own_predicates(load_trained(*locate(tmp_path / "output")))
+    pairs_have_their_own_predicates(load_trained(*locate(tmp_path / "output"), opts=["TEST.IMS_PER_BATCH", 1]))
     motifs = write_config(tmp_path, "sgdet", SOLVER__MAX_ITER=1, OUTPUT_DIR=str(tmp_path / "motifs"))
     assert run_here("relation_train_net", "--config-file", motifs, "--skip-test")[0] == 0
     status, _, error = run_here("calibrate_vocabulary", tmp_path / "motifs")
