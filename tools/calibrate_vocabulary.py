@@ -11,6 +11,7 @@ import argparse
 import logging
 
 from maskrcnn_benchmark.engine.calibrate_vocabulary import STEPS, calibrate_vocabulary, save_calibration
+from maskrcnn_benchmark.engine.run_state import seed_everything
 from maskrcnn_benchmark.engine.scene_predictor import load_trained, locate
 from maskrcnn_benchmark.modeling.language.vocabulary import VOCABULARY_FILE
 from maskrcnn_benchmark.utils.cli import run
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration keys and values")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    seed_everything(0)  # the training set draws one of several predicates of a pair, and projections start at random
     config, checkpoint = locate(args.model, args.config_file)
     calibration = calibrate_vocabulary(load_trained(config, checkpoint, opts=args.opts), args.images, args.steps)
     path = checkpoint.parent / VOCABULARY_FILE
