@@ -228,7 +228,16 @@ def _finder(source: str | os.PathLike) -> Callable[[str], str]:
     if repository is None or folder.exists():
         raise InputError(f"{source} is neither a folder nor a model of the hub (owner/name)")
     at = f"@{repository.revision}" if repository.revision else ""
-    return lambda name: hub_file(f"{SCHEME}{repository.name}{at}/{name}")
+
+    def find_on_hub(name: str) -> str:
+        try:
+            return hub_file(f"{SCHEME}{repository.name}{at}/{name}")
+        except InputError as error:
+            if os.fspath(source).startswith(SCHEME) or name != CONFIG:
+                raise
+            raise InputError(f"{source} is neither a folder in {Path.cwd()} nor a model of the hub: {error}") from error
+
+    return find_on_hub
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -1,8 +1,10 @@
 """The relation head without its detector, as ONNX and by torch.export: features and boxes in, scores out.
 
 What is exported is one image with given classes (PredCls): after any detector, that is what a relation head needs. The
-numbers of objects and pairs are free. Motifs and RelCLIP on Motifs can be exported; a tree LSTM (VCTree) follows a tree
-that is grown for each image, which is no fixed graph of operations.
+numbers of objects and pairs are free. Images of a batch
+are run one after the other, since the context is an LSTM over the objects of one image in their order, which a fixed
+graph cannot pack and sort for several of any sizes. Motifs and RelCLIP on Motifs can be exported; a tree LSTM (VCTree)
+follows a tree that is grown for each image, which is no fixed graph of operations.
 
 Shapes: n objects and m pairs of an image, O object classes and R predicates, background first in both.
 """

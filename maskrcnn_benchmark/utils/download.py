@@ -204,9 +204,9 @@ class _disk_errors:
 
 @functools.cache
 def is_reachable(address: str) -> bool:
-    """Whether the server of an address answers at all."""
+    """Whether the server of an address answers at all, within a few seconds."""
     try:
-        requests.head(address, timeout=10)
+        requests.head(address, timeout=(3, 10))
     except requests.RequestException:
         return False
     return True

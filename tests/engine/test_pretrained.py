@@ -141,9 +141,13 @@ def test_a_model_of_the_hub_is_that_of_its_folder(original, shared, tmp_path, mo
                 assert torch.equal(value, model.state_dict()[name]), name
         downloads = [path for method, path, _ in site.asked if method == "GET"]
         assert len(downloads) == len(set(downloads)), "the second time everything comes from the cache"
-        with pytest.raises(InputError, match=r"hf://someone/other/config\.yml cannot be downloaded"):
-            load_pretrained("someone/other")
+        with pytest.raises(InputError, match=r"^hf://someone/other/config\.yml cannot be downloaded"):
+            load_pretrained("hf://someone/other")
+        with pytest.raises(InputError, match=r"^someone/other is neither a folder in .* nor a model of the hub: hf://"):
+            SceneGraphModel.from_pretrained("someone/other")
     is_reachable.cache_clear()  # the hub is gone
+    with pytest.raises(InputError, match=r"^output/no-run is neither a folder in .*the hub cannot be reached$"):
+        SceneGraphModel.from_pretrained("output/no-run")
     _, model, _ = load_pretrained("someone/model", ["MODEL.DEVICE", "cpu"])
     assert torch.equal(next(model.parameters()), next(original[1].parameters()))
 

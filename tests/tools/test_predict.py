@@ -1,7 +1,12 @@
 """tools/predict.py: several processes, boxes of other detectors, runs that go on, and memory."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
 from trained_model import photo, save_run
@@ -38,6 +43,21 @@ def test_processes_share_the_images_and_a_later_run_does_the_rest(place, tmp_pat
     assert len(found) == 5
     status, _, _ = run_here(*arguments(place, tmp_path / "alone"))
     assert dict(read_scene_graphs(tmp_path / "alone")).keys() == found.keys()
+
+
+def test_torchrun_splits_the_images(place, tmp_path):
+    tool = Path(__file__).parents[2] / "tools" / "predict.py"
+    options = [place / "photos", "--checkpoint", place / "run", "--output", tmp_path, "--device", "cpu", "--workers", 0]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, tool, *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(re.findall(r"^(\d) images in", done.stdout, re.MULTILINE)) == ["2", "3"]
+    lines = [path.read_text().splitlines() for path in sorted(tmp_path.glob("predictions*.jsonl"))]
+    assert [len(some) for some in lines] == [3, 2]
+    assert sorted(json.loads(line)["image"] for some in lines for line in some) == [f"{n}.png" for n in range(5)]
 
 
 def test_boxes_in_all_tasks(place, tmp_path, run_here):

@@ -132,51 +132,52 @@ def name_similarity(chosen: Mapping[str, Tensor], known: Mapping[str, Tensor]) -
     return torch.stack(parts).mean(dim=0)
 
 
-def fit_calibration(
-    logits: Tensor, alignment: Tensor, truth: Tensor, similarity: Tensor, unseen: Sequence[str], names: Sequence[str]
-) -> Calibration:
-    """Slope, offset and width that suit predicates of the training, each held out in turn.
+class HeldOut(NamedTuple):
+    """Pairs scored by a model whose training left out some predicates of the data set.
 
-    Held out, a predicate is scored as one that training never showed, against all others with their own logits. What is
-    minimised is the mean over these predicates of - log P(truth), over the pairs of the predicate and over all other
-    pairs, each half of it.
+    Attributes:
+        logits: [N, R]; those of the predicates left out take no part.
+        alignment: of all predicates, those left out too, [N, R].
+        truth: predicate of each pair, 0 for background, int64 [N].
+        predicates: numbers of those left out, int64 [Q].
+    """
+
+    logits: Tensor
+    alignment: Tensor
+    truth: Tensor
+    predicates: Tensor
+
+
+def fit_calibration(
+    folds: Sequence[HeldOut], similarity: Tensor, unseen: Sequence[str], names: Sequence[str]
+) -> Calibration:
+    """Slope, offset and width that suit predicates of the training, held out in turn.
+
+    The predicates of a fold are scored as ones that training never showed, all of them at once, against the others with
+    their own logits. What is minimised is -log P(truth | the pair has a relation): its mean over the pairs of each
+    predicate, then over the predicates, of which those that are held out and the others count half each.
 
     Args:
-        logits, alignment: of pairs of images that the model was not trained on, [N, R].
-        truth: predicate of each pair, 0 for background, int64 [N].
+        folds: see `HeldOut`.
         similarity: of the predicates among each other, [R - 1, R - 1].
         unseen: names of those that training never showed; they take no part.
         names: of all, R - 1.
 
     Raises:
-        LanguageError: no predicate that training showed has a pair.
+        LanguageError: no predicate that was held out has a pair.
     """
-    shown = torch.tensor([name not in set(unseen) for name in names], device=logits.device)
-    counts = torch.bincount(truth, minlength=logits.shape[1])[1:]
-    held_out = (shown & (counts > 0)).nonzero()[:, 0]  # Q of them, numbered from 0
-    if len(held_out) == 0:
+    shown = torch.tensor([name not in set(unseen) for name in names], device=similarity.device)
+    parts = [_Fold(fold, similarity, shown) for fold in folds]
+    if not any(part.own.any() for part in parts):
         raise LanguageError("there is no pair with a predicate that training showed, so nothing to calibrate on")
-    never = F.pad(~shown, [1, 0])
-    logits = logits.double().masked_fill(never, -1e4)
-    alignment = alignment.double().masked_fill(never, 0.0)
-    own = truth[:, None] == held_out + 1  # [N, Q]
-    others = ~own & ~never[truth][:, None]
-    without = torch.stack(
-        [logits.index_fill(1, column, -float("inf")).logsumexp(dim=1) for column in held_out + 1], dim=1
-    )
-    of_truth = logits.gather(1, truth[:, None])  # [N, 1]
-    apart = shown & ~torch.eye(len(names), dtype=torch.bool, device=logits.device)[held_out]  # [Q, R - 1]
-
-    def loss(calibration: Calibration) -> Tensor:
-        weights = relatives(similarity[held_out].double(), calibration.width, apart)
-        guess = unseen_logits(logits, alignment, alignment[:, held_out + 1], weights, calibration)
-        surprise = torch.logaddexp(without, guess) - torch.where(own, guess, of_truth)
-        halves = [(surprise * part).sum(dim=0) / part.sum(dim=0).clamp(min=1) for part in (own, others)]
-        return (halves[0] + halves[1]).mean() / 2
 
     def fit(width: float) -> Tuple[float, Calibration]:
-        numbers = torch.tensor([1.0, 0.0], dtype=torch.float64, device=logits.device, requires_grad=True)
+        numbers = torch.tensor([1.0, 0.0], dtype=torch.float64, device=similarity.device, requires_grad=True)
         optimizer = torch.optim.LBFGS([numbers], max_iter=100, line_search_fn="strong_wolfe")
+
+        def loss(calibration: Calibration) -> Tensor:
+            values = torch.stack([part.loss(calibration) for part in parts])
+            return values.mean()
 
         def closure() -> Tensor:
             optimizer.zero_grad()
@@ -190,3 +191,30 @@ def fit_calibration(
         return float(loss(found)), found
 
     return min((fit(width) for width in WIDTHS), key=lambda one: one[0])[1]
+
+
+class _Fold:
+    """The related pairs of a `HeldOut`, and the loss of a calibration on them."""
+
+    def __init__(self, fold: HeldOut, similarity: Tensor, shown: Tensor) -> None:
+        held_out = torch.zeros_like(shown).index_fill(0, fold.predicates.to(shown.device) - 1, True)
+        self.shown = shown & ~held_out  # [R - 1]
+        self.held_out = (held_out & shown).nonzero()[:, 0] + 1  # [Q]
+        counted = F.pad(shown, [1, 0])[fold.truth]  # background and what training never showed do not
+        self.never = F.pad(~self.shown, [1, 0], value=True)
+        self.truth = fold.truth[counted]
+        self.alignment = fold.alignment[counted].double()
+        self.logits = fold.logits[counted].double().masked_fill(self.never, 0.0)
+        self.similarity = similarity[self.held_out - 1].double()
+        self.own = torch.isin(self.truth, self.held_out)
+        weights = 1.0 / torch.bincount(self.truth, minlength=len(self.never))[self.truth].double()
+        halves = [weights * part for part in (self.own, ~self.own)]
+        self.weights = sum(half / half.sum().clamp(min=1e-9) / 2 for half in halves)
+
+    def loss(self, calibration: Calibration) -> Tensor:
+        """A scalar."""
+        weights = relatives(self.similarity, calibration.width, self.shown)
+        guess = unseen_logits(self.logits, self.alignment, self.alignment[:, self.held_out], weights, calibration)
+        logits = self.logits.masked_fill(self.never, -float("inf"))
+        scores = logits.index_copy(1, self.held_out, guess).log_softmax(dim=1)
+        return -(scores.gather(1, self.truth[:, None])[:, 0] * self.weights).sum()

@@ -465,6 +465,15 @@ def test_scored_by_phrases_alone_an_unseen_predicate_is_not_trained_away(predict
     assert (run(predictor(host=NO_BIAS), batch, training=True)[0][:, -1] > -999).all()
 
 
+def test_beside_a_base_its_phrases_learn_nothing_of_a_predicate_that_training_never_shows(predictor, scene):
+    model = predictor()
+    logits, _ = run(model, scene(), training=True)
+    projections = list(model.relclip.embedding.parameters())
+    for column, learns in ((-1, False), (-2, True)):
+        gradients = torch.autograd.grad(logits[:, column].sum(), projections, retain_graph=True, allow_unused=True)
+        assert any(gradient is not None and bool(gradient.any()) for gradient in gradients) == learns
+
+
 def test_a_predicate_that_only_the_statistics_never_show_is_trained(predictor, scene, statistics):
     """They count relations of overlapping boxes; a batch may have others."""
     batch = scene()

@@ -76,7 +76,7 @@ class RelCLIP(nn.Module):
             self.rcl[level] = RelationalContrastiveLoss(level, phrases, counts, negatives)
         unseen = counts.sum(dim=(0, 1)) == 0
         unseen[0] = False
-        self.register_buffer("unseen", None if self.use_base else unseen, persistent=False)
+        self.register_buffer("unseen", unseen if unseen.any() else None, persistent=False)
         self.set_predicates(node.TEST_PREDICATES or None)
         # Of the last training step, scalars for a log: tau, and how often the true predicate of a foreground pair is
         # the one that it is most similar to.
@@ -122,6 +122,8 @@ class RelCLIP(nn.Module):
         logits = self.base_logits(base, tables)
         if self.use_alignment:
             similarity = alignment(v, tables, pairs.labels, len(self.objects) + 1)
+            if truth is not None:
+                similarity = self.without_lessons_on_unseen(similarity, truth)
             logits = logits + self.alignment_weight * tau * similarity  # (3)
         if truth is None:
             return logits, {}
@@ -148,14 +150,31 @@ class RelCLIP(nn.Module):
         return F.pad(base[:, :1], [0, next(iter(tables.values())).shape[1] - 1])
 
     def without_unseen(self, logits: Tensor, truth: Truth) -> Tensor:
-        """Training logits [N, R] in which predicates that training never shows take no part.
+        """Training logits [N, R] in which, without USE_BASE, predicates that training never shows take no part.
 
-        Scored by its phrases alone, such a predicate must not be trained as never being right. (SGB's statistics leave
-        out relations of boxes that do not overlap, so a batch may show one all the same.)
+        Scored by its phrases alone, such a predicate must not be trained as never being right.
+        """
+        if self.unseen is None or self.use_base:
+            return logits
+        return logits.masked_fill(self.unseen_but(truth), NEVER)
+
+    def without_lessons_on_unseen(self, similarity: Tensor, truth: Truth) -> Tensor:
+        """Training's similarities [N, R], without gradient for predicates that training never shows.
+
+        The base's classifier learns that they are never right. Their phrases must not, for `set_predicates` scores by
+        them what has no classifier.
         """
         if self.unseen is None:
-            return logits
-        return logits.masked_fill(self.unseen.index_fill(0, truth.triplets[:, 2], False), NEVER)
+            return similarity
+        return torch.where(self.unseen_but(truth), similarity.detach(), similarity)
+
+    def unseen_but(self, truth: Truth) -> Tensor:
+        """Bool [R], predicates that neither the training set's counts nor this batch show.
+
+        (SGB's statistics leave out relations of boxes that do not overlap, so a batch may show one all the same.)
+        """
+        assert self.unseen is not None
+        return self.unseen.index_fill(0, truth.triplets[:, 2], False)
 
     def contrast(
         self, v: Mapping[str, Tensor], tau: Tensor, tables: Mapping[str, Tensor], truth: Truth
