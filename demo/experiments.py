@@ -31,6 +31,9 @@ class Experiment:
         options: further keys of the configuration.
         variant: tells it from others with the same tags in the name of its folder.
         trained: name of the experiment whose model is tested with other options; "" where one is trained for it.
+        adapter: which of `ADAPTERS` joins it in the test; "" for none.
+        help: what it was given that any model could have, a value of `report.tags.HELP`.
+        part: what of RelCLIP it is; "" for all of it, and for other models.
     """
 
     model: str
@@ -42,6 +45,9 @@ class Experiment:
     options: tuple = ()
     variant: str = ""
     trained: str = ""
+    adapter: str = ""
+    help: str = ""
+    part: str = ""
 
     @property
     def name(self) -> str:
@@ -74,23 +80,51 @@ def second_opinion(weight: float) -> tuple:
 
 
 ALL_HELP = (*PRIOR, *second_opinion(1.0))
+RELCLIP = HEAD + "RELCLIP."
+TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
+# CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
+ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip", RELCLIP + "NEGATIVES", "weighted")
+ADAPTERS = {"rcl": (), "text-free": TEXT_FREE}
 
 
 SHORT_IMAGES = {"test": 400}
 # The short demo; README says how long it takes. SGDet works on detections, which takes longer, so it trains for less,
 # and starts early.
 SHORT = (
-    Experiment("RelCLIP", "RelCLIPPredictor", options=ALL_HELP, variant="helped"),
-    Experiment("Motifs", "MotifPredictor", bias=False),
+    Experiment("Motifs", "MotifPredictor", options=ALL_HELP, variant="helped", help="both"),
+    Experiment("RelCLIP", "RelCLIPPredictor", options=ALL_HELP, variant="helped", help="both"),
     Experiment(
         "RelCLIP",
         "RelCLIPPredictor",
         task="sgdet",
         options=("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (100, 130), *PRIOR),
+        help="prior",
     ),
-    Experiment("Motifs", "MotifPredictor", options=ALL_HELP, variant="helped"),
-    Experiment("Motifs", "MotifPredictor", "distant", options=second_opinion(1.0), variant="helped"),
-    Experiment("RelCLIP", "RelCLIPPredictor", "distant", options=second_opinion(1.0), variant="helped"),
+    Experiment("Motifs", "MotifPredictor", bias=False, help="nothing"),
+    Experiment(
+        "RelCLIP",
+        "RelCLIPPredictor",
+        options=(*ALL_HELP, *TEXT_FREE),
+        variant="text-free",
+        help="both",
+        part="text-free control",
+    ),
+    Experiment(
+        "RelCLIP",
+        "RelCLIPPredictor",
+        options=PRIOR,
+        variant="on-clip",
+        trained="motifs-full-predcls-helped",
+        adapter="rcl",
+        help="both",
+        part="CLIP's image side",
+    ),
+    Experiment(
+        "Motifs", "MotifPredictor", "distant", options=second_opinion(1.0), variant="helped", help="second opinion"
+    ),
+    Experiment(
+        "RelCLIP", "RelCLIPPredictor", "distant", options=second_opinion(1.0), variant="helped", help="second opinion"
+    ),
 )
 
 
@@ -155,38 +189,104 @@ def world_steps(
     return steps
 
 
-def relation_step(root: Path, seed: int, experiment: Experiment, split: str = "test") -> Step:
-    """Train one relation model, and test it on a split; or test one that is there.
+def adapter_step(root: Path, seed: int, supervision: str, adapter: str) -> Step:
+    """Adapt CLIP's image side to the labels of a supervision; `adapter` is one of `ADAPTERS`."""
+    folder = root / "adapters" / f"{supervision}-{adapter}"
+    return _tool(
+        root, f"adapter-{folder.name}", "adapt_clip.py", folder / "clip_adapter.pth", _needs(supervision, "pretrained"),
+        *_common(root, seed, supervision, folder), CLIP_NAME, text_file(root, "pretrained"), *ON_CLIP,
+        *ADAPTERS[adapter],
+    )  # fmt: skip
+
+
+def relation_step(root: Path, seed: int, experiment: Experiment, split: str | None = "test") -> Step:
+    """Train one relation model, and test it on a split (None: on none); or test one that is there.
 
     Baselines get what is not RelCLIP's own: word embeddings from the same text tower, and under distant supervision the
     candidates that CLIP has weighted.
     """
     folder = root / experiment.name
-    gt_box, gt_label = TASKS[experiment.task]
-    distant = experiment.supervision == "distant"
-    text: tuple = (CLIP_NAME, text_file(root, experiment.text))
-    if experiment.text == RANDOM:
-        text = (HEAD + "WORD_EMBEDDING", "random", "MODEL.LANGUAGE.BANK_FILE", text_file(root, RANDOM))
-    tool = "relation_train_net.py"
-    weight: tuple = ()
+    tool, needs = "relation_train_net.py", _needs(experiment.supervision, experiment.text)
+    further: tuple = ()
+    result = folder / "model_final.pth" if split is None else evaluation(folder, split)
     if experiment.trained:
-        tool, weight = "relation_test_net.py", ("MODEL.WEIGHT", root / experiment.trained / "model_final.pth")
+        tool, needs = "relation_test_net.py", (*needs, experiment.trained)
+        further = ("MODEL.WEIGHT", root / experiment.trained / "model_final.pth")
+    if experiment.adapter:
+        step = adapter_step(root, seed, experiment.supervision, experiment.adapter)
+        needs = (*needs, step.name)
+        further = (*further, *ON_CLIP, *ADAPTERS[experiment.adapter], RELCLIP + "ADAPTER", step.result)
+    first = ("--skip-test",) if split is None else ()
     return _tool(
-        root, experiment.name, tool, evaluation(folder, split),
-        ("detector", f"text-{experiment.text}", *(("distant-weights",) if distant else ())),
-        "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
-        "DATASETS.DATA_DIR", root / ("distant" if distant else "data"), "MODEL.DEVICE", "cpu",
-        "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
-        "DATASETS.TO_TEST", split, "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
-        "MODEL.BACKBONE.FEATURE_CACHE", root / "features", "MODEL.LANGUAGE.CACHE_DIR", root / "cache", *text,
-        HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box, HEAD + "USE_GT_OBJECT_LABEL", gt_label,
-        HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options, *weight,
+        root, experiment.name, tool, result, needs, *first, *_common(root, seed, experiment.supervision, folder),
+        *_model(root, experiment), "DATASETS.TO_TEST", split or "test", *further,
     )  # fmt: skip
 
 
-def write_tags(root: Path, seed: int, experiment: Experiment) -> Path:
-    """Say in an experiment's folder what the report is to call it; the folder."""
+def settings_step(root: Path, seed: int, experiment: Experiment, settings: Mapping[str, tuple], split: str) -> Step:
+    """Test the model of an experiment on a split, under many settings of what comes after its predictor.
+
+    Args:
+        settings: name -> options. Those of an adapter need its step to have run.
+    """
     folder = root / experiment.name
+    file = folder / f"settings-{split}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as path:
+        path.write_text(json.dumps({name: list(map(_plain, options)) for name, options in settings.items()}, indent=1))
+    name, last = f"{experiment.name}-{split}", list(settings)[-1]
+    joined = any(RELCLIP + "ADAPTER" in options for options in settings.values())
+    needs = (experiment.name, *(f"adapter-{experiment.supervision}-{adapter}" for adapter in ADAPTERS if joined))
+    return _tool(
+        root, name, "relation_test_settings.py", evaluation(folder / last, split), needs,
+        "--settings", file, "--split", split, *_common(root, seed, experiment.supervision, folder),
+        *_model(root, experiment), *(_joined_base(experiment) if joined else ()),
+        "MODEL.WEIGHT", folder / "model_final.pth",
+    )  # fmt: skip
+
+
+def _joined_base(experiment: Experiment) -> tuple:
+    """Options with which a baseline is tested as the base of RelCLIP on CLIP's image side, which has no weight yet."""
+    return (*ON_CLIP, RELCLIP + "CONTEXT", experiment.predictor, RELCLIP + "ALIGNMENT_WEIGHT", 0.0)
+
+
+def _common(root: Path, seed: int, supervision: str, folder: Path) -> tuple:
+    return (
+        "--config-file", ROOT / "configs" / "demo" / "relation.yaml", "--seed", seed,
+        "DATASETS.DATA_DIR", root / ("distant" if supervision == "distant" else "data"), "MODEL.DEVICE", "cpu",
+        "MODEL.PRETRAINED_DETECTOR_CKPT", root / "detector" / "model_final.pth", "OUTPUT_DIR", folder,
+        "TEST.RELATION.ZERO_SHOT_TRIPLETS", root / "data" / "vg" / "zeroshot_kinds.json",
+        "MODEL.BACKBONE.FEATURE_CACHE", root / "features", "MODEL.LANGUAGE.CACHE_DIR", root / "cache",
+        HEAD + "SECOND_OPINION.CROP_CACHE", root / "crops",
+    )  # fmt: skip
+
+
+def _model(root: Path, experiment: Experiment) -> tuple:
+    gt_box, gt_label = TASKS[experiment.task]
+    text: tuple = (CLIP_NAME, text_file(root, experiment.text))
+    if experiment.text == RANDOM:
+        text = (HEAD + "WORD_EMBEDDING", "random", "MODEL.LANGUAGE.BANK_FILE", text_file(root, RANDOM))
+    return (
+        *text, HEAD + "PREDICTOR", experiment.predictor, HEAD + "USE_GT_BOX", gt_box,
+        HEAD + "USE_GT_OBJECT_LABEL", gt_label, HEAD + "PREDICT_USE_BIAS", experiment.bias, *experiment.options,
+    )  # fmt: skip
+
+
+def _needs(supervision: str, text: str) -> tuple[str, ...]:
+    return "detector", f"text-{text}", *(("distant-weights",) if supervision == "distant" else ())
+
+
+def _plain(value):
+    return value if isinstance(value, (int, float)) else str(value)
+
+
+def write_tags(root: Path, seed: int, experiment: Experiment, setting: str = "", **further) -> Path:
+    """Say in the folder of an experiment, or of one of its settings, what the report is to call it; the folder.
+
+    Args:
+        further: tags in place of the experiment's own.
+    """
+    folder = root / experiment.name / setting
     folder.mkdir(parents=True, exist_ok=True)
     tags = {
         "model": experiment.model,
@@ -194,7 +294,11 @@ def write_tags(root: Path, seed: int, experiment: Experiment) -> Path:
         "seed": seed,
         "bias": experiment.bias,
         "text": "random vectors" if experiment.text == RANDOM else f"{experiment.text} CLIP",
+        "help": experiment.help,
+        "part": experiment.part,
+        **further,
     }
+    tags = {name: value for name, value in tags.items() if value != ""}
     with atomic_write(folder / "run.json") as path:
         path.write_text(json.dumps(tags, indent=1))
     return folder

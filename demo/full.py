@@ -1,25 +1,30 @@
-"""The full demo: every model's settings chosen on validation images, then all models and ablations over several seeds.
+"""The full demo: every model with the same help, chosen alike on validation images, over several seeds.
 
-Each seed draws another world, other pictures and captions, and trains other CLIPs and detectors. The settings are
-chosen on the first seed's validation images, with as many trials for each model; test images are looked at once,
-afterwards.
+Each seed draws another world, other pictures and captions, and trains other CLIPs and detectors. How a model is trained
+is chosen on the first seed's validation images, with as many trials for each model; what is joined to it in the test,
+on the validation images of all its seeds. Test images are looked at once, afterwards.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from demo.experiments import (
-    CLIPS,
+    ADAPTERS,
     HEAD,
     PRIOR,
     RANDOM,
+    RELCLIP,
+    TEXT_FREE,
     Experiment,
+    adapter_step,
     evaluation,
     relation_step,
     second_opinion,
+    settings_step,
     world_steps,
     write_tags,
 )
@@ -28,67 +33,71 @@ from maskrcnn_benchmark.report import Table, read_run, write_report
 from maskrcnn_benchmark.utils.files import atomic_write
 
 IMAGES = {"val": 300, "test": 600}
-_Tried = tuple[tuple[bool, float, dict[str, tuple]], ...]
-# Tried for every model: (frequency bias, learning rate, further options by name), four each.
-_USUAL: _Tried = ((True, 0.003, {}), (True, 0.006, {}), (False, 0.003, {}), (False, 0.006, {}))
-# SGB's rate for it is a tenth
-_SLOWER: _Tried = ((True, 0.001, {}), (True, 0.003, {}), (False, 0.001, {}), (False, 0.003, {}))
-_UNBIASED: _Tried = tuple((False, rate, {}) for rate in (0.0015, 0.003, 0.006, 0.012))  # it has no bias to try
-# nor has this one, and its authors' rate is 0.001
-_OF_PENET: _Tried = tuple((False, rate, {}) for rate in (0.0005, 0.001, 0.002, 0.003))
-# features of pairs as SQUAT is published
-_PAIRS = (HEAD + "EDGE_FEATURES_REPRESENTATION", "obj_pair", HEAD + "PREDICT_USE_VISION", False)
-_OF_SQUAT: _Tried = tuple((bias, rate, {"pairs": _PAIRS}) for bias, rate, _ in _USUAL)
-_OF_RELCLIP = (
-    (True, 0.003, {"prior": PRIOR, "images1": second_opinion(1.0)}),
-    (True, 0.003, {"prior": PRIOR, "images1.5": second_opinion(1.5)}),
-    (True, 0.003, {"images1": second_opinion(1.0)}),
-    (True, 0.003, {"images1.5": second_opinion(1.5)}),
-)
-# model in the report -> predictor, what is tried
-MODELS = {
-    "Motifs": ("MotifPredictor", _USUAL),
-    "VCTree": ("VCTreePredictor", _USUAL),
-    "RelCLIP": ("RelCLIPPredictor", _OF_RELCLIP),
-    "Transformer": ("TransformerPredictor", _SLOWER),
-    "IMP": ("IMPPredictor", _UNBIASED),
-    "PE-Net": ("PrototypeEmbeddingNetwork", _OF_PENET),
-    "SQUAT": ("SquatPredictor", _OF_SQUAT),
-    "BGNN": ("BGNNPredictor", _USUAL),
-    "GPS-Net": ("GPSNetPredictor", _USUAL),
-}
-VCTREE_CONTEXT = (HEAD + "RELCLIP.CONTEXT", "vctree")  # RelCLIP-VCTree: RelCLIP with this and what was chosen for it
-SUPERVISIONS = ("full", "distant")
-TEXTS = (*CLIPS, RANDOM)
+SEEDS, FEWER_SEEDS = 5, 3  # of the main models, and of the others
 CLIP_LENGTH = ("--steps", 2000)  # twice the short demo's: what CLIP knows decides what it can bring in
-LENGTH = ("SOLVER.MAX_ITER", 800, "SOLVER.STEPS", (520, 700))
+TEXTS = ("pretrained", "untrained", RANDOM)
+SUPERVISIONS = ("full", "distant")
+LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 TRIAL_LENGTH = ("SOLVER.MAX_ITER", 200, "SOLVER.STEPS", (130, 175))
-# SGDet takes the detector's boxes, which no kept features spare: half as long, for both models alike.
-TASK_LENGTH = ("SOLVER.MAX_ITER", 400, "SOLVER.STEPS", (260, 350))
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
 FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 400)  # over a hundred trainings take room
-WITHOUT_IMAGES = second_opinion(0.0)
-# What RelCLIP is without one of its parts -> options
-ABLATIONS = {
-    "no_rcl": (HEAD + "RELCLIP.USE_RCL", False),
-    "no_alignment": (HEAD + "RELCLIP.USE_ALIGNMENT", False, HEAD + "RELCLIP.USE_RCL", False),
-}
 CRITERIA = ("R@50", "mR@50", "zR@50")
+WEIGHTS = (0.5, 1.0, 1.5, 2.0)  # of CLIP's image side in the test
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of the logit adjustment that draws a curve
+
+# Tried for each model and each help in training: (frequency bias, learning rate), two of each.
+_USUAL = {"nothing": ((True, 0.003), (False, 0.003)), "prior": ((True, 0.003), (True, 0.006))}
+# SGB's rate for it is a tenth
+_SLOWER = {"nothing": ((True, 0.001), (False, 0.003)), "prior": ((True, 0.001), (True, 0.003))}
+_UNBIASED = {"nothing": ((False, 0.003), (False, 0.006))}  # it has no bias, so no prior can take its place
+_OF_PENET = {"nothing": ((False, 0.001), (False, 0.002))}  # its authors' rate is 0.001
+# features of pairs as SQUAT is published
+_OF_SQUAT = (HEAD + "EDGE_FEATURES_REPRESENTATION", "obj_pair", HEAD + "PREDICT_USE_VISION", False)
+_ON_VCTREE = (RELCLIP + "CONTEXT", "vctree")
+# model in the report -> predictor, what is tried, options
+MAIN = {
+    "Motifs": ("MotifPredictor", _USUAL, ()),
+    "VCTree": ("VCTreePredictor", _USUAL, ()),
+    "RelCLIP": ("RelCLIPPredictor", _USUAL, ()),
+    "RelCLIP-VCTree": ("RelCLIPPredictor", _USUAL, _ON_VCTREE),
+}
+OTHERS = {
+    "Transformer": ("TransformerPredictor", _SLOWER, ()),
+    "IMP": ("IMPPredictor", _UNBIASED, ()),
+    "GPS-Net": ("GPSNetPredictor", _USUAL, ()),
+    "BGNN": ("BGNNPredictor", _USUAL, ()),
+    "PE-Net": ("PrototypeEmbeddingNetwork", _OF_PENET, ()),
+    "SQUAT": ("SquatPredictor", _USUAL, _OF_SQUAT),
+}
+BASES = ("Motifs", "VCTree")  # that CLIP's adapted image side joins
+# What RelCLIP is without one of its parts, or with another in its place -> options, text
+PARTS = {
+    "alignment alone": ((RELCLIP + "USE_RCL", False), "pretrained"),
+    "RCL alone": ((RELCLIP + "USE_ALIGNMENT", False), "pretrained"),
+    "weighted negatives": ((RELCLIP + "NEGATIVES", "weighted"), "pretrained"),
+    "text-free control": (TEXT_FREE, "pretrained"),
+    "random vectors": ((), RANDOM),
+    "untrained tower": ((), "untrained"),
+}
+ON_CLIP_PARTS = {"rcl": "CLIP's image side", "text-free": "CLIP's image side, text-free control"}
+Cell = tuple[str, str, str]  # model, supervision, help in training
 
 
-def trials(model: str, supervision: str) -> list[Experiment]:
-    """The settings that are tried for a model: four each, to be trained for `TRIAL_LENGTH`."""
-    predictor, tried = MODELS[model]
+def trials(models: Mapping[str, tuple], model: str, supervision: str, help_given: str) -> list[Experiment]:
+    """How a model may be trained with a help ("nothing" or "prior"): two ways each, to be tried for `TRIAL_LENGTH`."""
+    predictor, tried, options = models[model]
+    prior = PRIOR if help_given == "prior" else ()
     return [
         Experiment(
             model,
             predictor,
             supervision,
             bias=bias,
-            options=(*chain.from_iterable(further.values()), "SOLVER.BASE_LR", rate),
-            variant="-".join((f"lr{rate}", *further)),
+            options=(*options, *prior, "SOLVER.BASE_LR", rate),
+            variant="-".join((*(["prior"] if prior else []), f"lr{rate}")),
+            help=help_given,
         )
-        for bias, rate, further in tried
+        for bias, rate in tried.get(help_given, ())
     ]
 
 
@@ -99,91 +108,165 @@ def trained_for(experiment: Experiment, length: tuple) -> Experiment:
     return replace(experiment, options=(*experiment.options, *length, *FEW_CHECKPOINTS, *mirrored))
 
 
-def choose(folder: Path, tried: Sequence[Experiment]) -> Experiment:
-    """The experiment with the highest mean of `CRITERIA` on validation images; the first of equal ones."""
-
-    def score(experiment: Experiment) -> float:
-        metrics = json.loads(evaluation(folder / experiment.name, "val").read_text())["metrics"]
-        return sum(metrics[name] for name in CRITERIA) / len(CRITERIA)
-
-    return max(tried, key=score)
+def parts_of(relclip: Experiment) -> list[Experiment]:
+    """RelCLIP without one of its parts, or with another in its place; trained as RelCLIP is."""
+    return [
+        replace(relclip, options=(*relclip.options, *options), text=text, part=part, variant=_slug(part))
+        for part, (options, text) in PARTS.items()
+    ]
 
 
-def further_experiments(chosen: dict[tuple[str, str], Experiment]) -> list[Experiment]:
-    """What is trained beside the best setting of every model: other texts, biases on and off, ablations, other tasks.
+def test_settings(root: Path, experiment: Experiment) -> dict[str, tuple[dict[str, str], tuple]]:
+    """What may be joined to a trained model in the test.
 
-    Args:
-        chosen: best settings by (model, supervision).
+    Returns:
+        {name: (tags, options)}; settings with the same tags are one row at several weights
     """
-    motifs, relclip, distant = chosen["Motifs", "full"], chosen["RelCLIP", "full"], chosen["RelCLIP", "distant"]
-    found = [
-        replace(model, options=model.options + WITHOUT_IMAGES, variant="no_image_tower", trained=model.name)
-        for model in (relclip, distant)
-    ]
-    found += [replace(relclip, options=relclip.options + options, variant=name) for name, options in ABLATIONS.items()]
-    found += [replace(model, task=task) for task in ("sgdet", "sgcls") for model in (motifs, relclip)]
-    found += [
-        replace(relclip, text="untrained"),
-        replace(distant, text="control"),  # where CLIP counts most
-        replace(relclip, bias=not relclip.bias),
-        replace(motifs, bias=not motifs.bias),
-        replace(relclip, text=RANDOM, options=relclip.options + WITHOUT_IMAGES),  # random vectors have no image tower
-        replace(motifs, text=RANDOM),
-    ]
+    found: dict[str, tuple[dict[str, str], tuple]] = {"as-it-is": ({"help": experiment.help}, second_opinion(0.0))}
+    if experiment.part:
+        return found
+    seen = "both" if experiment.help == "prior" else "second opinion"
+    for weight in WEIGHTS:
+        found[f"opinion-{weight}"] = ({"help": seen}, second_opinion(weight))
+    if experiment.model in BASES:
+        on = "RelCLIP" if experiment.model == "Motifs" else f"RelCLIP-{experiment.model}"
+        for adapter, part in ON_CLIP_PARTS.items():
+            file = adapter_step(root, 0, experiment.supervision, adapter).result
+            for weight in WEIGHTS:
+                options = (RELCLIP + "ADAPTER", str(file), RELCLIP + "ALIGNMENT_WEIGHT", weight)
+                found[f"{adapter}-{weight}"] = ({"model": on, "part": part, "help": seen}, options)
     return found
 
 
-def run_full(output: Path, seeds: Sequence[int], inherited: int) -> list[Table]:
-    """Run all of it, or what is left of it; the report is written when the models are there, and again at the end.
+def choose(folders: Sequence[Path], names: Sequence[str]) -> str:
+    """Of these results below each of some folders the name with the highest mean of `CRITERIA` on validation images,
+    over all folders; the first of equal ones."""
+
+    def score(name: str) -> float:
+        found = [json.loads(evaluation(folder / name, "val").read_text())["metrics"] for folder in folders]
+        return float(np.mean([[metrics[criterion] for criterion in CRITERIA] for metrics in found]))
+
+    return max(names, key=score)
+
+
+def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
+    """Run all of it, or what is left of it; the report is written when the main models are there, and again at the end.
 
     Args:
+        first_seed: of `SEEDS`.
         inherited: see `pipeline.run_steps`.
     """
+    seeds = range(first_seed, first_seed + SEEDS)
     roots = {seed: output / f"seed-{seed}" for seed in seeds}
     worlds = [
-        _of_seed(seed, step) for seed in seeds for step in world_steps(roots[seed], seed, IMAGES, TEXTS, CLIP_LENGTH)
+        _of_seed(seed, step)
+        for seed in seeds
+        for step in (
+            *world_steps(roots[seed], seed, IMAGES, TEXTS, CLIP_LENGTH),
+            *(adapter_step(roots[seed], seed, labels, name) for labels in SUPERVISIONS for name in ADAPTERS),
+        )
     ]
-    chosen = choose_settings(roots[seeds[0]], seeds[0], worlds, inherited)
-    for supervision in SUPERVISIONS:
-        relclip = chosen["RelCLIP", supervision]
-        name = "RelCLIP-VCTree"
-        chosen[name, supervision] = replace(relclip, model=name, options=VCTREE_CONTEXT + relclip.options)
-    with atomic_write(output / "chosen.json") as path:
-        path.write_text(json.dumps({" ".join(key): trial.name for key, trial in chosen.items()}, indent=1))
-    trained: list[Path] = []
+    runs: list[Path] = []
+    chosen: dict[str, list[str]] = {}
     tables: list[Table] = []
-    for stage in (list(chosen.values()), further_experiments(chosen)):
-        lengths = {"predcls": LENGTH, "sgcls": TASK_LENGTH, "sgdet": TASK_LENGTH}
-        tested = [(seed, trained_for(experiment, lengths[experiment.task])) for experiment in stage for seed in seeds]
-        run_steps([*worlds, *(_of_seed(seed, relation_step(roots[seed], seed, e)) for seed, e in tested)], inherited)
-        trained += [write_tags(roots[seed], seed, experiment) for seed, experiment in tested]
-        runs = [read_run(folder) for folder in trained]
+    for models, own in ((MAIN, seeds), (OTHERS, seeds[:FEWER_SEEDS])):
+        cells = choose_training(roots[first_seed], first_seed, models, worlds, inherited)
+        trained = list(cells.values())
+        if models is MAIN:
+            trained += [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
+        trained = [trained_for(experiment, LENGTH) for experiment in trained]
+        pairs = [(seed, experiment) for experiment in trained for seed in own]
+        training = [_of_seed(seed, relation_step(roots[seed], seed, e, None)) for seed, e in pairs]
+        asked = {(seed, e): test_settings(roots[seed], e) for seed, e in pairs}
+        validation = [
+            _of_seed(seed, settings_step(roots[seed], seed, e, _options(asked[seed, e]), "val"))
+            for seed, e in pairs
+            if len(asked[seed, e]) > 1
+        ]
+        run_steps([*worlds, *training, *validation], inherited)
+        tests, rows = [], []
+        for experiment in trained:
+            folders = [roots[seed] / experiment.name for seed in own]
+            kept = choose_settings(folders, asked[own[0], experiment])
+            chosen[experiment.name] = kept
+            for seed in own:
+                tested = {name: asked[seed, experiment][name] for name in kept}
+                settings = {**tested, **curve(tested)} if not experiment.part and models is MAIN else tested
+                step = settings_step(roots[seed], seed, experiment, _options(settings), "test")
+                tests.append(_of_seed(seed, step))
+                rows += [(seed, experiment, name, tags) for name, (tags, _) in settings.items()]
+        run_steps([*worlds, *training, *tests], inherited)
+        runs += [write_tags(roots[seed], seed, e, name, **tags) for seed, e, name, tags in rows]
+        with atomic_write(output / "chosen.json") as path:
+            path.write_text(json.dumps(chosen, indent=1))
         tables = write_report(
-            runs, output, data_per_seed=len(seeds) > 1, title="RelCLIP's full demo", reference="RelCLIP"
+            [read_run(folder) for folder in runs],
+            output,
+            data_per_seed=True,
+            title="RelCLIP's full demo",
+            reference="RelCLIP",
+            baseline="Motifs",
         )
     return tables
 
 
-def choose_settings(root: Path, seed: int, worlds: Sequence[Step], inherited: int) -> dict[tuple[str, str], Experiment]:
-    """Best settings by (model, supervision): those that do best on a seed's validation images in short trainings.
+def choose_training(
+    root: Path, seed: int, models: Mapping[str, tuple], worlds: Sequence[Step], inherited: int
+) -> dict[Cell, Experiment]:
+    """How each model is trained best with each help: by a seed's validation images, in short trainings.
 
     Args:
         root: folder of the seed.
         worlds: what the trainings build on.
         inherited: see `pipeline.run_steps`.
     """
-    tried = {(model, supervision): trials(model, supervision) for model in MODELS for supervision in SUPERVISIONS}
+    tried = {
+        (model, labels, help_given): trials(models, model, labels, help_given)
+        for model, (_, known, _) in models.items()
+        for labels in SUPERVISIONS
+        for help_given in known
+    }
     # Trials share what the seed has made, through links, and have a folder of their own.
     folder = root / "trials"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("data", "distant", "detector", "clip", "cache", "features"):
+    for name in ("data", "distant", "detector", "clip", "cache", "features", "crops"):
         (root / name).mkdir(exist_ok=True)
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(Path("..") / name)
     short = [trained_for(trial, TRIAL_LENGTH) for group in tried.values() for trial in group]
     steps = [_of_seed(seed, relation_step(folder, seed, trial, "val")) for trial in short]
     run_steps([*worlds, *(replace(step, name=f"trial {step.name}") for step in steps)], inherited)
-    return {key: choose(folder, group) for key, group in tried.items()}
+    found = {}
+    for cell, group in tried.items():
+        best = choose([folder], [trial.name for trial in group])
+        found[cell] = next(trial for trial in group if trial.name == best)
+    return found
+
+
+def choose_settings(folders: Sequence[Path], asked: Mapping[str, tuple[dict, tuple]]) -> list[str]:
+    """Of settings with the same tags the best one on validation images."""
+    groups: dict[str, list[str]] = {}
+    for name, (tags, _) in asked.items():
+        groups.setdefault(json.dumps(tags, sort_keys=True), []).append(name)
+    return [names[0] if len(names) == 1 else choose(folders, names) for names in groups.values()]
+
+
+def curve(tested: Mapping[str, tuple[dict, tuple]]) -> dict[str, tuple[dict, tuple]]:
+    """The same settings with logits adjusted, at each of `STRENGTHS`."""
+    key = HEAD + "DEBIASING.LOGIT_ADJUSTMENT_TEST"
+    return {
+        f"{name}-adjusted-{strength}": ({**tags, "curve": strength}, (*options, key, strength))
+        for name, (tags, options) in tested.items()
+        for strength in STRENGTHS
+    }
+
+
+def _options(settings: Mapping[str, tuple[dict, tuple]]) -> dict[str, tuple]:
+    return {name: options for name, (_, options) in settings.items()}
+
+
+def _slug(words: str) -> str:
+    return words.replace("'", "").replace(",", "").replace(" ", "_").lower()
 
 
 def _of_seed(seed: int, step: Step) -> Step:

@@ -7,7 +7,7 @@ import pytest
 from support import config_of
 
 from demo.actions import PREDICATES
-from demo.experiments import SHORT, evaluation, relation_step, world_steps, write_tags
+from demo.experiments import SHORT, adapter_step, evaluation, relation_step, world_steps, write_tags
 from demo.full import TEXTS
 from demo.vocabulary import OBJECT_NAMES
 from maskrcnn_benchmark.config.load import load_config
@@ -26,6 +26,7 @@ def test_configurations_fit_the_drawn_vocabulary(name):
 def test_every_step_needs_what_others_make_and_runs_a_tool_that_exists(tmp_path):
     steps = [
         *world_steps(tmp_path, 3, {"val": 4, "test": 5}, TEXTS),
+        adapter_step(tmp_path, 3, "full", "rcl"),
         *(relation_step(tmp_path, 3, experiment) for experiment in SHORT),
     ]
     names = [step.name for step in steps]
@@ -43,7 +44,10 @@ def test_options_of_every_experiment_are_keys_of_the_configuration(experiment, t
     config = config_of(step)
     assert step.result == evaluation(Path(config.OUTPUT_DIR))
     assert Path(config.OUTPUT_DIR) == write_tags(tmp_path, 0, experiment)
-    assert experiment.predictor == config.MODEL.ROI_RELATION_HEAD.PREDICTOR
+    head = config.MODEL.ROI_RELATION_HEAD
+    assert experiment.predictor == head.PREDICTOR
+    had = head.PREDICT_USE_BIAS and head.PHRASE_PRIOR.ON, head.SECOND_OPINION.WEIGHT > 0 or experiment.adapter != ""
+    assert had == (experiment.help in ("prior", "both"), experiment.help in ("second opinion", "both"))
     tags = json.loads((Path(config.OUTPUT_DIR) / "run.json").read_text())
     assert tags["model"] == experiment.model and tags["bias"] is experiment.bias
 

@@ -1,4 +1,4 @@
-"""The full demo's trials, choice and experiments; what each of them trains is tested with the tools."""
+"""The full demo's trials, choices and rows; what each of them trains is tested with the tools."""
 
 import json
 from collections import Counter
@@ -9,96 +9,138 @@ from support import config_of
 
 from demo import full
 from demo.captions import MARGIN
-from demo.experiments import evaluation, relation_step
+from demo.experiments import Experiment, evaluation, relation_step
+from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.engine.many_settings import make_settings
+
+MODELS = {**full.MAIN, **full.OTHERS}
 
 
-def test_every_model_has_the_same_number_of_trials():
-    tried = [full.trials(model, supervision) for model in full.MODELS for supervision in full.SUPERVISIONS]
-    assert {len(group) for group in tried} == {4}
-    names = [trial.name for group in tried for trial in group]
+def all_trials():
+    return {
+        (model, labels, given): full.trials(MODELS, model, labels, given)
+        for model, (_, tried, _) in MODELS.items()
+        for labels in full.SUPERVISIONS
+        for given in tried
+    }
+
+
+def write_result(folder, values, split="val"):
+    path = evaluation(folder, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"metrics": dict(zip(full.CRITERIA, values, strict=True))}))
+
+
+def test_every_model_has_the_same_number_of_trials_with_each_help():
+    tried = all_trials()
+    assert {len(group) for group in tried.values()} == {2}
+    names = [trial.name for group in tried.values() for trial in group]
     assert len(set(names)) == len(names)
+    with_prior = {model for model, _, given in tried if given == "prior"}
+    assert with_prior == set(MODELS) - {"IMP", "PE-Net"}  # which have no bias for it
 
 
-def test_the_best_on_validation_images_is_chosen(tmp_path):
-    tried = full.trials("Motifs", "full")
-    for trial, value in zip(tried, (0.3, 0.5, 0.5, 0.4), strict=True):
-        path = evaluation(tmp_path / trial.name, "val")
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"metrics": {"R@50": 0.5, "mR@50": value, "zR@50": value, "R@20": 1 - value}}))
-    assert full.choose(tmp_path, tried) == tried[1]
+def test_rows_are_what_their_tags_say(tmp_path):
+    for (model, labels, given), group in all_trials().items():
+        for trial in group:
+            config = config_of(relation_step(tmp_path, 0, full.trained_for(trial, full.LENGTH)))
+            head = config.MODEL.ROI_RELATION_HEAD
+            assert MODELS[model][0] == head.PREDICTOR and head.SECOND_OPINION.WEIGHT == 0
+            assert (head.PHRASE_PRIOR.ON and head.PREDICT_USE_BIAS) == (given == "prior") == (trial.help == "prior")
+            assert (config.MODEL.FLIP_AUG, labels) in ((True, "full"), (False, "distant"))
+            assert (head.RELCLIP.CONTEXT == "vctree") == (model == "RelCLIP-VCTree")
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_experiments_differ_and_are_what_their_names_say(bias, tmp_path):
-    chosen = {(m, s): replace(full.trials(m, s)[-1], bias=bias) for m in full.MODELS for s in full.SUPERVISIONS}
-    found = [*chosen.values(), *full.further_experiments(chosen)]
-    assert [name for name, count in Counter(e.name for e in found).items() if count > 1] == []
-    labels = {(e.model, e.supervision, e.task) for e in found}
-    assert {(m, "full", t) for m in ("Motifs", "RelCLIP") for t in ("sgcls", "sgdet")} <= labels
-    assert {e.bias for e in found if (e.model, e.supervision) == ("Motifs", "full")} == {True, False}
-    assert {e.bias for e in found if (e.model, e.supervision) == ("RelCLIP", "full")} == {True, False}
-    configs = {e.name: config_of(relation_step(tmp_path, 0, e)) for e in found}
-    for name in full.ABLATIONS:
-        assert sum(e.variant == name for e in found) == 1
-    heads = {name: config.MODEL.ROI_RELATION_HEAD for name, config in configs.items()}
-    node = next(head for name, head in heads.items() if name.endswith("no_rcl")).RELCLIP
-    assert (node.USE_RCL, node.USE_ALIGNMENT) == (False, True)
-    assert {e.text for e in found if e.model == "RelCLIP"} == set(full.TEXTS)
-    tested_again = {e.trained: e.variant for e in found if e.trained}
-    assert tested_again == {chosen["RelCLIP", s].name: "no_image_tower" for s in full.SUPERVISIONS}
-    for experiment in found:
-        weight = configs[experiment.name].MODEL.WEIGHT
-        assert weight == (f"{tmp_path}/{experiment.trained}/model_final.pth" if experiment.trained else "")
-        head = heads[experiment.name]
-        random = experiment.text == "random"
-        language = configs[experiment.name].MODEL.LANGUAGE
-        assert (head.WORD_EMBEDDING == "random") == random and language.BANK_FILE.endswith(".npz") == random
-        if experiment.model == "RelCLIP":
-            without = random or experiment.variant == "no_image_tower"
-            opinion = head.SECOND_OPINION
-            assert (0.0 if without else 1.5) == opinion.WEIGHT
-            assert (opinion.FIT, opinion.MARGIN) == ("stretch", MARGIN)  # the CLIPs' pictures
+def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
+    relclip = full.trials(full.MAIN, "RelCLIP", "distant", "nothing")[1]
+    nodes = {}
+    for part in full.parts_of(relclip):
+        config = config_of(relation_step(tmp_path, 0, part))
+        nodes[part.part] = config.MODEL.ROI_RELATION_HEAD.RELCLIP
+        assert config.SOLVER.BASE_LR == 0.003 and not config.MODEL.ROI_RELATION_HEAD.PREDICT_USE_BIAS
+        assert (part.text == "random") == config.MODEL.LANGUAGE.BANK_FILE.endswith(".npz")
+    assert (nodes["alignment alone"].USE_RCL, nodes["alignment alone"].USE_ALIGNMENT) == (False, True)
+    assert (nodes["RCL alone"].USE_RCL, nodes["RCL alone"].USE_ALIGNMENT) == (True, False)
+    assert nodes["text-free control"].TARGETS == "learnt" and nodes["weighted negatives"].NEGATIVES == "weighted"
+    names = [part.name for part in full.parts_of(relclip)]
+    assert len(set(names)) == len(names) == len(full.PARTS)
+
+
+@pytest.mark.parametrize("model, rows", [("Motifs", 4), ("RelCLIP", 2), ("IMP", 2)])
+def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
+    """The same weights for everything that is joined, and none for the model as it is."""
+    experiment = full.trials(MODELS, model, "full", "nothing")[0]
+    asked = full.test_settings(tmp_path, experiment)
+    config = load_config("configs/demo/relation.yaml", ["MODEL.ROI_RELATION_HEAD.RELCLIP.VISION", "clip"])
+    made = {setting.name: setting.cfg for setting in make_settings(full._options(asked), config)}
+    groups = Counter(json.dumps(tags, sort_keys=True) for tags, _ in asked.values())
+    assert sorted(groups.values()) == [1, *[len(full.WEIGHTS)] * (rows - 1)]
+    assert made["as-it-is"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 0
+    assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 1.5
+    assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN == MARGIN  # the CLIPs' pictures
+    curve = make_settings(full._options(full.curve(asked)), config)
+    assert len(curve) == len(asked) * len(full.STRENGTHS)
+    assert list(full.test_settings(tmp_path, replace(experiment, part="RCL alone"))) == ["as-it-is"]
+
+
+def test_the_best_on_all_seeds_validation_images_is_chosen(tmp_path):
+    folders = [tmp_path / "0", tmp_path / "1"]
+    experiment = Experiment("RelCLIP", "RelCLIPPredictor", help="prior")
+    asked = full.test_settings(tmp_path, experiment)
+    for place, folder in enumerate(folders):
+        for name in asked:
+            write_result(folder / name, (0.5, 0.5, 0.5))
+        write_result(folder / "opinion-1.5", (0.5, 0.8, 0.6) if place == 0 else (0.5, 0.5, 0.2))
+        write_result(folder / "opinion-2.0", (0.5, 0.6, 0.5))
+    assert full.choose_settings(folders, asked) == ["as-it-is", "opinion-2.0"]
+    assert full.choose(folders[:1], list(asked)) == "opinion-1.5"
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     """With steps that only say that they ran, in the order in which they may."""
-    ran, lengths, mirrored, written, vctree = [], [], set(), [], []
+    ran, written = [], []
 
     def run_steps(steps, inherited):
-        vctree.extend(step for step in steps if step.name.startswith("relclip-vctree"))
+        names = [step.name for step in steps]
+        assert len(set(names)) == len(names)
         for step in steps:
-            assert set(step.needs) <= {other.name for other in steps}
-            if "relation_train_net.py" in step.command[1]:
-                config = config_of(step)
-                lengths.append((step.name.startswith("trial"), config.SOLVER.MAX_ITER))
-                mirrored.add((config.MODEL.FLIP_AUG, config.DATASETS.DATA_DIR.split("/")[-1]))
-            if "trial" in step.name:
-                step.result.parent.mkdir(parents=True, exist_ok=True)
-                value = 0.9 if "nobias" in step.name or "images" in step.name else 0.1
-                step.result.write_text(json.dumps({"metrics": dict.fromkeys(full.CRITERIA, value)}))
-        ran.append([step.name for step in steps])
+            assert set(step.needs) <= set(names), step.name
+            step.result.parent.mkdir(parents=True, exist_ok=True)
+            if "relation_test_settings.py" in step.command[1]:
+                folder = step.result.parents[2].parent
+                split = step.command[step.command.index("--split") + 1]
+                for name in json.loads((folder / f"settings-{split}.json").read_text()):
+                    write_result(folder / name, (0.5, 0.5, 0.9 if name.endswith("1.0") else 0.1), split)
+            elif step.name.startswith("trial"):
+                folder = step.result.parents[2]
+                write_result(folder, (0.5, 0.5, 0.9 if "nobias" in step.name else 0.1))
+        ran.append(names)
 
-    def write_report(runs, output, data_per_seed, title, reference):
-        assert data_per_seed is True
+    def write_report(runs, output, data_per_seed, title, reference, baseline):
+        assert data_per_seed is True and (reference, baseline) == ("RelCLIP", "Motifs")
         written.append(runs)
         return []
 
     monkeypatch.setattr(full, "run_steps", run_steps)
-    monkeypatch.setattr(full, "read_run", lambda folder: folder)
+    monkeypatch.setattr(full, "read_run", lambda folder: json.loads((folder / "run.json").read_text()))
     monkeypatch.setattr(full, "write_report", write_report)
-    full.run_full(tmp_path, range(2, 4), 0)
-    trials, main, further = ran
-    assert sum("trial" in name for name in trials) == 4 * 2 * len(full.MODELS)
-    assert not any("trial" in name for name in main + further)
-    assert all(name.endswith((" 2", " 3")) for name in main + further)
-    assert set(lengths) == {(True, full.TRIAL_LENGTH[1]), (False, full.LENGTH[1]), (False, full.TASK_LENGTH[1])}
-    assert mirrored == {(True, "data"), (False, "distant")}
-    after_models, at_the_end = written
-    assert len(after_models) == 2 * 2 * (len(full.MODELS) + 1) == sum("-predcls" in name for name in main)
-    assert {config_of(step).MODEL.ROI_RELATION_HEAD.RELCLIP.CONTEXT for step in vctree} == {"vctree"}
-    assert at_the_end[: len(after_models)] == after_models
-    assert len(at_the_end) == len(set(at_the_end)) > len(after_models)
-    assert (tmp_path / "seed-2" / "trials" / "data").readlink().as_posix() == "../data"
+    full.run_full(tmp_path, 7, 0)
+    main, everything = written
+    assert everything[: len(main)] == main
+    rows = Counter(
+        (run["model"], run.get("part", ""), run["supervision"], run["help"]) for run in everything if "curve" not in run
+    )
+    assert {count for (model, *_), count in rows.items() if model in full.OTHERS} == {full.FEWER_SEEDS}
+    assert {count for (model, *_), count in rows.items() if model not in full.OTHERS} == {full.SEEDS}
+    for labels in full.SUPERVISIONS:
+        for model in ("Motifs", "VCTree", "RelCLIP", "RelCLIP-VCTree", "Transformer", "GPS-Net", "BGNN", "SQUAT"):
+            assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
+                "nothing", "prior", "second opinion", "both"
+            }  # fmt: skip
+        for part in full.ON_CLIP_PARTS.values():
+            for model in ("RelCLIP", "RelCLIP-VCTree"):
+                assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
+        assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
+    assert (tmp_path / "seed-7" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    assert len(chosen) == 2 * (len(full.MODELS) + 1)
-    assert all(name.endswith("images1") if "RelCLIP" in key else "nobias" in name for key, name in chosen.items())
+    assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", "rcl-1.0", "text-free-1.0"]

@@ -30,7 +30,9 @@ LEVELS = ("sp", "po")
 def joins_adapter(cfg) -> bool:
     """Whether a configuration joins an adapter to its predictor in evaluation."""
     head = cfg.MODEL.ROI_RELATION_HEAD
-    return head.PREDICTOR == "RelCLIPPredictor" and head.RELCLIP.VISION == "clip" and head.RELCLIP.USE_ALIGNMENT
+    node = head.RELCLIP
+    joined = node.VISION == "clip" and node.USE_ALIGNMENT and node.ALIGNMENT_WEIGHT > 0
+    return head.PREDICTOR == "RelCLIPPredictor" and joined
 
 
 def adapter_file(cfg) -> Path:
@@ -76,8 +78,8 @@ class AdaptedClip:
     The file is read when the first pair is there, since a training that tests at its end writes it in between.
 
     Args:
-        cfg: RELCLIP.ADAPTER, ALIGNMENT_WEIGHT (gamma), TARGETS and SHRINKAGE are read.
-        tables: phrases [O, R, d] of the levels sp and po.
+        cfg: RELCLIP.ADAPTER, ALIGNMENT_WEIGHT (gamma) and SHRINKAGE are read.
+        tables: phrases [O, R, d] of the levels sp and po; an adapter of the text-free control has vectors of its own.
         predicates: names of those that are scored, without background.
         scale: tau.
         device: of the tower.
@@ -88,9 +90,9 @@ class AdaptedClip:
         self.path, self.weight, self.shrinkage = adapter_file(cfg), node.ALIGNMENT_WEIGHT, node.SHRINKAGE
         if not 0 <= self.shrinkage < math.inf:
             raise InputError(f"{KEY}.SHRINKAGE is {self.shrinkage}; it must be 0 or more and finite")
-        self.learnt = node.TARGETS == "learnt"
         self.predicates, self.scale, self.device = list(predicates), scale, device
         self.adapter: ClipAdapter | None = None
+        self.learnt = False
         self.set_tables(tables)
 
     def set_tables(self, tables: dict[str, Tensor]) -> None:
@@ -119,6 +121,7 @@ class AdaptedClip:
                 adapter.load_state_dict(content["adapter"])
                 shown, names, width = content["shown"], list(content["predicates"]), content["width"]
                 objects = len(content["objects"]) + 1
+                self.learnt = bool(content["targets"])
                 if self.learnt:
                     targets = LearntTargets(LEVELS, objects, len(names) + 1, width)
                     targets.load_state_dict(content["targets"])
