@@ -343,6 +343,8 @@ _C.PATHS_CATALOG = str(Path(__file__).with_name("paths_catalog.py"))
 # float32, float16 or bfloat16.
 _C.DTYPE = "float32"
 _C.AMP_VERBOSE = False
+# Added by this project: of several processes, seconds after which one that the others wait for is taken to hang.
+_C.PROCESS_TIMEOUT = 1800.0
 
 # Groups of SGB for what this project leaves out. Files that hold them load, for without their switches (which
 # load.check_left_out refuses) they have no effect.

@@ -148,7 +148,8 @@ def make_data_loader(
     """The loader for training, or the list of loaders (one per data set) for validation or test.
 
     Batches of a training loader depend on `torch.initial_seed()` and the iteration alone, not on the number of workers
-    nor on `start_iter`.
+    or of processes, nor on `start_iter`. Each of several processes gets its part of every batch
+    (`samplers.PartOfBatch`).
 
     Args:
         mode: `train`, `val` or `test`.
@@ -174,15 +175,17 @@ def make_data_loader(
     for dataset in datasets:
         batch_sampler = make_batch_data_sampler(
             dataset,
-            make_data_sampler(dataset, shuffle=is_train, distributed=is_distributed),
+            make_data_sampler(dataset, shuffle=is_train, distributed=False),
             [1] if cfg.DATALOADER.ASPECT_RATIO_GROUPING else [],
-            images // world_size,
+            images,
             cfg.SOLVER.MAX_ITER if is_train else None,
             start_iter if is_train else 0,
         )
         if is_train:
             dataset = samplers.SeededDataset(dataset)
             batch_sampler = samplers.SeededBatchSampler(batch_sampler, start_iter)
+        if is_distributed:
+            batch_sampler = samplers.PartOfBatch(batch_sampler)
         loaders.append(
             DataLoader(
                 dataset,

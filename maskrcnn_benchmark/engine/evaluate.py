@@ -91,7 +91,7 @@ def _run(cfg, model, names, loaders, folders, logger) -> dict[str, float]:
 
 
 def same_buffers(model: torch.nn.Module) -> None:
-    """Give every process the buffers of the main one, which checkpoints hold: batch norms saw other images in each."""
+    """Give every process the buffers of the main one, which checkpoints hold: some may have seen other images."""
     if get_world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)

@@ -16,7 +16,15 @@ from tqdm import tqdm
 from maskrcnn_benchmark.data.datasets.evaluation import evaluate
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_world_size, is_main_process, synchronize
+from maskrcnn_benchmark.structures.image_list import ImageList
+from maskrcnn_benchmark.utils.comm import (
+    all_gather,
+    anywhere,
+    gather_numbers,
+    get_world_size,
+    is_main_process,
+    synchronize,
+)
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.miscellaneous import save_config
@@ -45,8 +53,8 @@ def compute_on_dataset(
 ) -> Iterator[tuple[int, BoxList]]:
     """Predict every image of a data loader.
 
-    Every process must exhaust this iterator; only the main process gets anything. An image that several processes have
-    (samplers fill up the last batches) comes once.
+    Every process must exhaust this iterator, and all have as many batches; only the main process gets anything. An
+    image that several processes have (`samplers.PartOfBatch`) comes once.
 
     Args:
         data_loader: gives (images, targets, indices); every process its share.
@@ -66,7 +74,7 @@ def compute_on_dataset(
     seen: set[int] = set()
     finished = False
     while not finished:
-        predicted: dict[int, BoxList] = {}
+        predicted: list[list[tuple[int, BoxList]]] = []  # by batch
         for _ in range(1 if synchronize_gather else GATHER_PERIOD):
             batch = next(batches, None)
             if batch is None:
@@ -76,14 +84,15 @@ def compute_on_dataset(
             if timer is not None:
                 timer.tic()
             with torch.no_grad(), autocast(device, dtype):
-                output = model(images.to(device), _ground_truth(targets, device))
-            predicted.update((index, boxes.to("cpu")) for index, boxes in zip(indices, output, strict=True))
+                output = model(_padded_alike(images.to(device)), _ground_truth(targets, device))
+            predicted.append([(index, boxes.to("cpu")) for index, boxes in zip(indices, output, strict=True)])
             if timer is not None:
                 timer.toc()
         parts, finished = _gather(predicted, finished)
         if anywhere(requested()):
             raise Preempted("told to end while predicting")
-        for index, prediction in (item for part in parts for item in part.items()):
+        # batch by batch, as one process would have them
+        for index, prediction in (item for batch in zip(*parts, strict=True) for part in batch for item in part):
             if index not in seen:
                 seen.add(index)
                 yield index, prediction
@@ -94,11 +103,19 @@ def _ground_truth(targets: Sequence, device: torch.device) -> list[BoxList] | No
     return [target.to(device) for target in targets] if isinstance(targets[0], BoxList) else None
 
 
-def _gather(predicted: dict, finished: bool) -> tuple[list[dict], bool]:
+def _padded_alike(images: ImageList) -> ImageList:
+    """As large as the largest images that any process has in this batch: predictions depend on it a little."""
+    if get_world_size() == 1:
+        return images
+    sizes = gather_numbers(list(images.tensors.shape[-2:]), images.tensors.device)
+    return images.padded(*map(max, zip(*sizes, strict=True)))
+
+
+def _gather(predicted: list, finished: bool) -> tuple[list[list], bool]:
     """What all processes have, on the main process ([] on others); and whether all have finished."""
     if get_world_size() == 1:
         return [predicted], finished
-    parts: list[dict] | None = [{}] * get_world_size() if is_main_process() else None
+    parts: list[list] | None = [[]] * get_world_size() if is_main_process() else None
     dist.gather_object(predicted, parts, dst=0)
     return parts or [], all(all_gather(finished))
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 
 import torch
-import torch.distributed as dist
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.doctor.inputs import check_start
@@ -20,6 +19,7 @@ from maskrcnn_benchmark.utils.folder_lock import owned
 from maskrcnn_benchmark.utils.logger import setup_logger
 
 from .run_state import set_aside
+from .watch import joined
 
 
 def tool_parser(description: str) -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
         (cfg, distributed, logger). Under torchrun each process gets its own GPU, or shares the CPU.
 
     Raises:
-        InputError: a setting or a file is wrong, or another process owns OUTPUT_DIR.
+        InputError: a setting or a file is wrong, another process owns OUTPUT_DIR, or one of the job's is missing.
     """
     cfg = load_config(args.config_file, args.opts)
     if save and not cfg.OUTPUT_DIR:
@@ -73,14 +73,14 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
     if save:
         check_start(cfg, with_test=not getattr(args, "skip_test", False), start_anew=start_anew)
     distributed = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    job = contextlib.ExitStack()
     if distributed:
         if on_gpu:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", args.local_rank)))
-        dist.init_process_group(backend="nccl" if on_gpu else "gloo", init_method="env://")
-    owner = contextlib.ExitStack()
-    try:
+        job.enter_context(joined("nccl" if on_gpu else "gloo", cfg.PROCESS_TIMEOUT))
+    with job:
         if save:
-            _take(owner, cfg.OUTPUT_DIR, start_anew)
+            _take(job, cfg.OUTPUT_DIR, start_anew)
         logger = setup_logger("maskrcnn_benchmark", cfg.OUTPUT_DIR if save else "", get_rank())
         logger.info("Using %d processes on %s", get_world_size(), cfg.MODEL.DEVICE)
         logger.info(args)
@@ -89,18 +89,14 @@ def launched(args: argparse.Namespace, save: bool) -> Iterator[tuple]:
             logger.info("Loaded configuration file %s\n%s", args.config_file, stream.read())
         logger.info("Running with config:\n%s", cfg)
         yield cfg, distributed, logger
-    finally:
-        owner.close()
-        if distributed:
-            dist.destroy_process_group()
 
 
-def _take(owner: contextlib.ExitStack, folder: str, start_anew: bool) -> None:
-    """Own OUTPUT_DIR and clear it; the main process does, and all learn where it cannot."""
+def _take(job: contextlib.ExitStack, folder: str, start_anew: bool) -> None:
+    """Own OUTPUT_DIR until the job ends, and clear it; the main process does, and all learn where it cannot."""
     refusal = None
     if is_main_process():
         try:
-            owner.enter_context(owned(folder, "OUTPUT_DIR"))
+            job.enter_context(owned(folder, "OUTPUT_DIR"))
             remove_litter(folder)
             if start_anew:
                 set_aside(folder)

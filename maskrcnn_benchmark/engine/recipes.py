@@ -14,7 +14,7 @@ from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import check_evaluat
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.solver import make_lr_scheduler, make_optimizer
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
-from maskrcnn_benchmark.utils.comm import get_rank, is_main_process
+from maskrcnn_benchmark.utils.comm import is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_config
 
@@ -122,11 +122,11 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
         model = nn.parallel.DistributedDataParallel(
             bare,
             device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # evaluate.py shares the statistics of batch norms before they count
+            broadcast_buffers=False,  # batch norms and averages see the whole batch on every process
             find_unused_parameters=cfg.MODEL.RELATION_ON,
         )
 
-    trainer = Trainer(cfg, model, checkpointer, seed + get_rank(), logger, extra, clip=recipe.clip)
+    trainer = Trainer(cfg, model, checkpointer, seed, logger, extra, clip=recipe.clip)
     if loaded:
         trainer.resume(loaded)
     if checkpointer.changed:

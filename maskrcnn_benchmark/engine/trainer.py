@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer, clip_grad_norm
-from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_rank, is_main_process, reduce_dict
+from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_rank, get_world_size, is_main_process, reduce_dict
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.global_batch import start_step, within
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 from maskrcnn_benchmark.utils.preemption import Preempted, listening, requested
 
@@ -55,7 +56,7 @@ class Trainer:
         cfg: SOLVER, DTYPE, MODEL.DEVICE and OUTPUT_DIR are read.
         model: on its device; wrapped for several processes, or not.
         checkpointer: has optimizer and scheduler.
-        seed: of this process.
+        seed: of the run, the same on all processes.
         extra: further entries of every checkpoint, such as class names.
         clip: clip gradients to SOLVER.GRAD_NORM_CLIP and log their norms now and then (SOLVER.PRINT_GRAD_FREQ).
     """
@@ -98,8 +99,16 @@ class Trainer:
             self.scaler.load_state_dict(loaded["scaler"])
         self._owes_validation = bool(loaded.get("owes_validation"))
         states = loaded.get("random_states", [])
-        if get_rank() < len(states):
+        if len(states) == get_world_size():
             self._states = states[get_rank()]
+        else:
+            self.logger.warning(
+                "the checkpoint was written by %d processes, and %d go on: batches, images and what is drawn for each "
+                "image stay those of the undisturbed run; the random states of the processes, which dropout layers "
+                "draw from, begin anew",
+                len(states),
+                get_world_size(),
+            )
         self.logger.info("resumed after iteration %d", self.iteration)
 
     def train(self, data_loader, validate: Callable[[], dict[str, float]] | None) -> None:
@@ -188,12 +197,13 @@ class Trainer:
         self.model.train()
         images = images.to(self.device)
         targets = [target.to(self.device) for target in targets]
-        with autocast(self.device, self.cfg.DTYPE):
-            loss_dict = self.model(images, targets)
+        step, size = start_step(self.seed, self.iteration, images.tensors, indices)
+        with within(step), autocast(self.device, self.cfg.DTYPE):
+            loss_dict = self.model(images.padded(*size), targets)
         total = sum(loss_dict.values())
         # Checked on every process before anything is updated.
         own = dict(zip(loss_dict, torch.stack([v.detach().float() for v in loss_dict.values()]).tolist(), strict=True))
-        check_finite(own, self.iteration, indices)
+        check_finite(own, self.iteration, [max(index, ~index) for index in indices])
         detached = {name: value.detach() for name, value in loss_dict.items()}
         reduced = {name: float(value) for name, value in reduce_loss_dict(detached).items()}
 
@@ -273,7 +283,8 @@ class Trainer:
         if self._states is not None:
             restore_random_states(self._states)
         else:
-            seed_everything(self.seed)
+            # not the same numbers again for layers that draw from the process's own states
+            seed_everything(self.seed + get_rank() + self.iteration)
 
     def _log(self, meters: MetricLogger, rate: float, seconds_left: float) -> None:
         eta = datetime.timedelta(seconds=int(seconds_left))

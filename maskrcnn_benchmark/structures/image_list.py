@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class ImageList:
@@ -16,6 +17,11 @@ class ImageList:
 
     def to(self, *args, **kwargs) -> ImageList:
         return ImageList(self.tensors.to(*args, **kwargs), self.image_sizes)
+
+    def padded(self, height: int, width: int) -> ImageList:
+        """With more zeros to the right and below, up to this size."""
+        more = (0, width - self.tensors.shape[-1], 0, height - self.tensors.shape[-2])
+        return ImageList(F.pad(self.tensors, more), self.image_sizes) if any(more) else self
 
 
 def to_image_list(tensors, size_divisible: int = 0) -> ImageList:

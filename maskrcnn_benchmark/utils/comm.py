@@ -6,6 +6,19 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
+
+_begun = 0
+
+
+def begun() -> int:
+    """How many communications this process has begun; all processes begin the same, one after the other."""
+    return _begun
+
+
+def _begin() -> None:
+    global _begun
+    _begun += 1
 
 
 def _initialized() -> bool:
@@ -30,6 +43,7 @@ def is_main_process() -> bool:
 def synchronize() -> None:
     """Wait until all processes are here."""
     if get_world_size() > 1:
+        _begin()
         dist.barrier()
 
 
@@ -38,6 +52,7 @@ def all_gather(data: Any) -> list[Any]:
     if get_world_size() == 1:
         return [data]
     gathered: list[Any] = [None] * get_world_size()
+    _begin()
     dist.all_gather_object(gathered, data)
     return gathered
 
@@ -47,11 +62,33 @@ def anywhere(flag: bool) -> bool:
     if get_world_size() == 1:
         return flag
     value = torch.tensor(int(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    _begin()
     dist.all_reduce(value, op=dist.ReduceOp.MAX)
     return bool(value)
 
 
-def reduce_dict(input_dict: dict[str, torch.Tensor], average: bool = True) -> dict[str, torch.Tensor]:
+def gather_numbers(numbers: list[int], device: torch.device | str) -> list[list[int]]:
+    """As many integers of every process, in order of their ranks; sent by way of the device that the backend knows."""
+    if get_world_size() == 1:
+        return [numbers]
+    own = torch.tensor(numbers, dtype=torch.int64, device=device)
+    gathered = own.new_empty(get_world_size() * len(numbers))
+    _begin()
+    dist.all_gather(list(gathered.chunk(get_world_size())), own)
+    return gathered.view(-1, len(numbers)).tolist()
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """The sum of the tensors of all processes, on every process, without gradient; itself where there is one."""
+    if get_world_size() == 1:
+        return tensor
+    total = tensor.detach().clone()
+    _begin()
+    dist.all_reduce(total)
+    return total
+
+
+def reduce_dict(input_dict: dict[str, Tensor], average: bool = True) -> dict[str, Tensor]:
     """Means (or sums) over all processes of scalars, on every process."""
     world_size = get_world_size()
     if world_size == 1:
@@ -59,6 +96,7 @@ def reduce_dict(input_dict: dict[str, torch.Tensor], average: bool = True) -> di
     with torch.no_grad():
         names = sorted(input_dict)
         values = torch.stack([input_dict[name].detach().float() for name in names])
+        _begin()
         dist.all_reduce(values)
         if average:
             values /= world_size

@@ -100,6 +100,28 @@ def test_processes_get_different_parts_of_one_permutation():
     assert list(parts[0]) != first
 
 
+def test_parts_of_processes_make_up_the_batches_of_one(config, monkeypatch):
+    """Also an epoch's last batch, with fewer images than processes: who has none looks at one that does not count."""
+    config.merge_from_list(["SOLVER.MAX_ITER", 40])
+    torch.manual_seed(3)
+    whole = [(targets, index) for _, targets, index in make_data_loader(config, "train")]
+    for module in ("maskrcnn_benchmark.data.build", "maskrcnn_benchmark.data.samplers.distributed"):
+        monkeypatch.setattr(module + ".get_world_size", lambda: 4)
+    parts = []
+    for rank in range(4):
+        monkeypatch.setattr("maskrcnn_benchmark.data.samplers.distributed.get_rank", lambda rank=rank: rank)
+        torch.manual_seed(3)
+        loader = make_data_loader(config, "train", is_distributed=True)
+        parts.append([(targets, index) for _, targets, index in loader])
+    assert any(min(index) < 0 for part in parts for _, index in part)
+    for (targets, index), *own in zip(whole, *parts, strict=True):
+        counted = [pair for part in own for pair in zip(*part, strict=True) if pair[1] >= 0]
+        assert [i for _, i in counted] == list(index)
+        assert {i for _, part in own for i in part if i < 0} <= {~index[0]}
+        for (target, _), expected in zip(counted, targets, strict=True):
+            assert torch.equal(target.get_field("relation"), expected.get_field("relation"))
+
+
 def test_batch_that_does_not_divide_among_processes_is_refused(config, monkeypatch):
     monkeypatch.setattr("maskrcnn_benchmark.data.build.get_world_size", lambda: 3)
     with pytest.raises(InputError, match=r"SOLVER\.IMS_PER_BATCH is 4.*processes, 3"):

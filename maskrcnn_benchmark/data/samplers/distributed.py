@@ -1,7 +1,12 @@
-"""Each process its share of a permutation that depends on seed and epoch only."""
+"""Which images of a global batch a process has, and the permutation of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch.utils.data.distributed import DistributedSampler as _DistributedSampler
+from torch.utils.data.sampler import BatchSampler
 
 from maskrcnn_benchmark.utils.comm import get_rank, get_world_size
 
@@ -23,3 +28,31 @@ class DistributedSampler(_DistributedSampler):
             shuffle=shuffle,
             seed=torch.initial_seed() % 2**31,
         )
+
+
+class PartOfBatch(BatchSampler):
+    """A process's consecutive part of each global batch, as even as can be.
+
+    Where the last batch of an epoch has fewer images than there are processes, one that is left without any gets the
+    batch's first image all the same and keeps step with the others. In training (batches with seeds) it comes as
+    ~index, for it does not count; evaluation takes an image once anyway.
+
+    Args:
+        batch_sampler: gives global batches, of indices or of (index, seed); the same on all processes.
+    """
+
+    def __init__(self, batch_sampler):
+        self.batch_sampler = batch_sampler
+
+    def __iter__(self) -> Iterator[list]:
+        rank, processes = get_rank(), get_world_size()
+        for batch in self.batch_sampler:
+            part = batch[len(batch) * rank // processes : len(batch) * (rank + 1) // processes]
+            yield part or [_spare(batch[0])]
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+
+def _spare(entry):
+    return (~entry[0], entry[1]) if isinstance(entry, tuple) else entry

@@ -10,11 +10,9 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data.sampler import BatchSampler
 
-from maskrcnn_benchmark.utils.comm import get_rank
-
 
 class SeededBatchSampler(BatchSampler):
-    """Turns each index of a batch into (index, seed); `batch_sampler` starts at its `start_iter`."""
+    """Turns each index of a global batch into (index, seed); `batch_sampler` starts at its `start_iter`."""
 
     def __init__(self, batch_sampler, start_iter: int):
         self.batch_sampler = batch_sampler
@@ -22,9 +20,8 @@ class SeededBatchSampler(BatchSampler):
         self.seed = torch.initial_seed()
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rank = get_rank()
         for iteration, batch in enumerate(self.batch_sampler, self.start_iter):
-            seeds = np.random.SeedSequence([self.seed, iteration, rank]).generate_state(len(batch))
+            seeds = np.random.SeedSequence([self.seed, iteration, 0]).generate_state(len(batch))
             yield [(index, int(seed)) for index, seed in zip(batch, seeds, strict=True)]
 
     def __len__(self) -> int:
@@ -34,6 +31,8 @@ class SeededBatchSampler(BatchSampler):
 class SeededDataset(Dataset):
     """A data set asked with (index, seed): the sample is drawn under that seed, and the caller's generators stay.
 
+    ~index gives the sample of that index, with ~ of its own index: it does not count (`PartOfBatch`).
+
     Everything else (class names, image sizes and so on) is the data set's own.
     """
 
@@ -42,6 +41,9 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int]):
         index, seed = key
+        if index < 0:
+            image, target, own_index = self[~index, seed]
+            return image, target, ~own_index
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
             random.seed(seed)

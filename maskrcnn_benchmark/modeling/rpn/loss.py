@@ -14,6 +14,7 @@ from maskrcnn_benchmark.modeling.box_coder import BoxCoder
 from maskrcnn_benchmark.modeling.matcher import Matcher, take_matched
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou, cat_boxlist
+from maskrcnn_benchmark.utils.global_batch import batch_mean
 
 from .utils import concat_box_prediction_layers
 
@@ -75,11 +76,11 @@ class RPNLossComputation:
         scores, offsets = concat_box_prediction_layers(objectness, box_regression)
         box_loss = smooth_l1_loss(
             offsets[positives].float(), torch.cat(regression_targets)[positives], beta=1.0 / 9, size_average=False
-        ) / max(sampled.numel(), 1)
+        )
         objectness_loss = F.binary_cross_entropy_with_logits(
             scores.squeeze(1)[sampled].float(), torch.cat(labels)[sampled], reduction="sum"
-        ) / max(sampled.numel(), 1)
-        return objectness_loss, box_loss
+        )
+        return batch_mean(objectness_loss, sampled.numel()), batch_mean(box_loss, sampled.numel())
 
 
 def make_rpn_loss_evaluator(cfg, box_coder: BoxCoder) -> RPNLossComputation:

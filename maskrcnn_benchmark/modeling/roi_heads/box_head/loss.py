@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.layers import smooth_l1_loss
 from maskrcnn_benchmark.modeling.utils import cat
+from maskrcnn_benchmark.utils.global_batch import batch_mean
 
 
 class FastRCNNLossComputation:
@@ -22,14 +23,13 @@ class FastRCNNLossComputation:
         offsets = cat(box_regression).float()
         labels = cat([p.get_field("labels") for p in proposals]).long()
         targets = cat([p.get_field("regression_targets") for p in proposals])
-        count = max(labels.numel(), 1)  # a batch may have no proposal at all
-        classification_loss = F.cross_entropy(logits, labels, reduction="sum") / count
+        classification_loss = F.cross_entropy(logits, labels, reduction="sum")
 
         objects = (labels > 0).nonzero().squeeze(1)
         box = torch.ones_like(labels) if self.cls_agnostic_bbox_reg else labels
         chosen = offsets.view(len(labels), -1, 4)[objects, box[objects]]
-        box_loss = smooth_l1_loss(chosen, targets[objects], beta=1, size_average=False) / count
-        return classification_loss, box_loss
+        box_loss = smooth_l1_loss(chosen, targets[objects], beta=1, size_average=False)
+        return batch_mean(classification_loss, labels.numel()), batch_mean(box_loss, labels.numel())
 
 
 def make_roi_box_loss_evaluator(cfg) -> FastRCNNLossComputation:

@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.global_batch import counted, over_batch
 
 from .utils_motifs import embed_labels, encode_box_info, object_word_vectors
 from .utils_pairwise import PairwiseFeatureExtractor, PairwisePredictor, image_means
@@ -264,17 +266,19 @@ class RelAwareLoss(nn.Module):
         self.alpha, self.gamma = alpha, gamma
 
     def focal(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Lin et al., ICCV 2017, without a balance of the two sides; divided by the number of positives and one."""
+        """Lin et al., ICCV 2017, without a balance of the two sides; divided by the number of positives and one,
+        of the whole batch where processes share one.
+        """
         cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         loss = self.alpha * (1 - (-cross_entropy).exp()) ** self.gamma * cross_entropy
-        return loss / (target.sum() + 1)
+        return counted(loss) * get_world_size() / (over_batch(target.sum()) + 1)
 
     def forward(self, predicates: Tensor, related: Tensor, labels: Tensor) -> Tensor:
         """Logits [m, R - 1], [m] and labels int64 [m] -> scalar; pairs of the label -1 do not count."""
         counts = labels != -1
         predicates, related, labels = predicates[counts].float(), related[counts].float(), labels[counts]
         one_hot = F.one_hot(labels.long(), predicates.shape[1] + 1)[:, 1:].to(predicates.dtype)
-        of_predicates = self.focal(predicates, one_hot).sum() / max(len(labels), 1)
+        of_predicates = self.focal(predicates, one_hot).sum() / max(over_batch(len(labels), predicates), 1)
         return 0.8 * self.focal(related, (labels > 0).to(related.dtype)).sum() + 0.2 * of_predicates
 
 

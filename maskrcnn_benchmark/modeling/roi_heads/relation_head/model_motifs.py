@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.global_batch import current_step
 from maskrcnn_benchmark.utils.transfer import parts_to_device
 
 from .context_memory import depends_on_objects_only
@@ -22,6 +23,7 @@ from .utils_motifs import (
     embed_labels,
     encode_box_info,
     get_dropout_mask,
+    longest_first,
     object_word_vectors,
     sort_by_score,
     to_onehot,
@@ -132,6 +134,7 @@ class DecoderRNN(nn.Module):
         initial_state: tuple[Tensor, Tensor] | None = None,
         labels: Tensor | None = None,
         boxes_for_nms: Tensor | None = None,
+        images: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Name the objects of all images, one object of each image a step.
 
@@ -142,6 +145,7 @@ class DecoderRNN(nn.Module):
                 where they are the names that the next step sees.
             boxes_for_nms: boxes per class in packed order, [n, C, 4]. Where given, and not in training, the names are
                 chosen by greedy suppression within each image.
+            images: the place in the batch of the image of each sequence; read in training, default: in order.
 
         Returns:
             class logits [n, C] and labels int64 [n], both in packed order
@@ -165,7 +169,8 @@ class DecoderRNN(nn.Module):
         names = torch.zeros(batch_sizes[0], dtype=torch.int64, device=features.device)  # rows of obj_embed: "start"
         dropout_mask = None
         if self.training and self.rnn_drop > 0:
-            dropout_mask = get_dropout_mask(self.rnn_drop, state.shape, state.device)
+            images = range(len(state)) if images is None else images
+            dropout_mask = get_dropout_mask(self.rnn_drop, images, self.hidden_size, state.device)
 
         logits, commitments, start = [], [], 0
         for size in batch_sizes:
@@ -230,11 +235,15 @@ class LSTMContext(ObjectContext):
             self.register_buffer("untreated_edg_feat", torch.zeros(self.embed_dim + self.obj_dim))
 
     def sort_rois(self, proposals: Sequence[BoxList]) -> tuple[Tensor, Tensor, Tensor]:
-        """Packed order in which the LSTMs read the objects: in each image from right to left, as SGB does."""
+        """Packed order in which the LSTMs read the objects: in each image from right to left, as SGB does.
+
+        In training SGB's order of objects that are nearly above each other depends on the other images of the batch;
+        in a step it does not, for these may be those of other processes.
+        """
         centers = center_x(proposals)
-        if self.training:
+        if self.training and current_step() is None:
             return sort_by_score(proposals, centers / (centers.max() + 1) if len(centers) else centers)
-        scores = torch.cat([c / (c.max() + 1) for c in centers.split([len(p) for p in proposals])])
+        scores = torch.cat([c / (c.max() + 1) if len(c) else c for c in centers.split([len(p) for p in proposals])])
         return sort_by_score(proposals, scores, each_alone=True)
 
     def obj_ctx(self, obj_feats, proposals, obj_labels=None, boxes_per_cls=None, ctx_average=False):
@@ -269,6 +278,7 @@ class LSTMContext(ObjectContext):
                 PackedSequence(decoder_inp, ls_transposed),
                 labels=None if obj_labels is None else obj_labels[perm],
                 boxes_for_nms=None if boxes_per_cls is None else boxes_per_cls[perm],
+                images=longest_first(proposals) if self.training else None,
             )
             obj_dists, obj_preds = obj_dists.index_select(0, inv_perm), obj_preds[inv_perm]
         return obj_dists, obj_preds, context.index_select(0, inv_perm), perm, inv_perm, ls_transposed

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.global_batch import batch_mean
 
 from .utils_motifs import (
     embed_labels,
@@ -92,15 +93,13 @@ class PrototypeLoss(nn.Module):
 
         Squared distances by |r|^2 - 2 r c + |c|^2: the original's differences take m R 2 d numbers.
         """
-        if len(pairs) == 0:
-            return pairs.sum() + 0 * prototypes.sum()
         squares = pairs.square().sum(dim=1, keepdim=True) + prototypes.square().sum(dim=1)
         distances = (squares - 2 * pairs @ prototypes.T).clamp(min=0)  # [m, R]
         own = distances.gather(1, labels[:, None])
         others = distances.scatter(1, labels[:, None], 0.0)
         number = min(NUM_NEGATIVES + 1, len(prototypes))  # the zero among them
         nearest = others.topk(number, dim=1, largest=False).values.sum(dim=1) / (number - 1)
-        return (own.squeeze(1) - nearest + PAIR_MARGIN).clamp(min=0).mean()
+        return batch_mean((own.squeeze(1) - nearest + PAIR_MARGIN).clamp(min=0).sum(), len(pairs))
 
 
 class PrototypeEmbeddingNetwork(nn.Module):

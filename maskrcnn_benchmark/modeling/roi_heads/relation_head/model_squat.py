@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from maskrcnn_benchmark.utils.global_batch import batch_mean
+
 from .utils_pairwise import PairwiseFeatureExtractor, PairwisePredictor, gt_rel_proposal_matching, image_means
 from .utils_predictors import batch_pairs
 
@@ -259,4 +261,4 @@ class SquatPredictor(PairwisePredictor):
         losses = F.binary_cross_entropy_with_logits(logits.float(), torch.cat(related).float(), reduction="none")
         num_rels = [len(pairs) for pairs in rel_pair_idxs]
         means = image_means(losses, num_rels)
-        return means.sum() / max(sum(number > 0 for number in num_rels), 1) * (self.loss_coef / 3)
+        return batch_mean(means.sum(), sum(number > 0 for number in num_rels)) * (self.loss_coef / 3)

@@ -139,8 +139,7 @@ class VCTreeLSTMContext(ObjectContext):
         else:
             decoder_inp = torch.cat((obj_feats, context), dim=1)
         if self.training and self.effect_analysis:
-            for image_inp in decoder_inp.split(num_objs):
-                self.untreated_dcd_feat = self.moving_average(self.untreated_dcd_feat, image_inp)
+            self.untreated_dcd_feat = self.moving_average_by_image(self.untreated_dcd_feat, decoder_inp, num_objs)
         obj_dists, obj_preds = self.decoder_rnn(vc_forest, decoder_inp, len(decoder_inp))
         return context, obj_preds, obj_dists
 

@@ -11,6 +11,7 @@ from maskrcnn_benchmark.modeling.language.vocabulary import Calibration
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.global_batch import share_of
 from maskrcnn_benchmark.utils.transfer import parts_to_device, to_device
 
 from .debiasing import make_predicate_loss, make_test_adjustment
@@ -83,6 +84,8 @@ class ROIRelationHead(nn.Module):
         refine_logits, relation_logits, add_losses = self.predictor(
             inputs, rel_pair_idxs, rel_labels, rel_binarys, roi_features, union_features, logger, **known
         )[:3]
+        for name in getattr(self.predictor, "means_over_foreground", ()):
+            add_losses[name] = add_losses[name] * share_of((torch.cat(list(rel_labels)) > 0).sum())
         loss_relation, loss_refine = self.loss_evaluator(proposals, rel_labels, relation_logits, refine_logits)
         losses = {"loss_rel": loss_relation, "loss_refine_obj": loss_refine, **add_losses}
         if not getattr(self.predictor, "learns_objects", True):

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.layers.batch_norm import SharedBatchNorm2d
 from maskrcnn_benchmark.modeling import registry
 from maskrcnn_benchmark.modeling.make_layers import make_fc
 from maskrcnn_benchmark.modeling.roi_heads.box_head.roi_box_feature_extractors import make_roi_box_feature_extractor
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_union
+from maskrcnn_benchmark.utils.comm import get_world_size
 from maskrcnn_benchmark.utils.transfer import to_device, to_host
 
 from .utils_relation import global_pairs
@@ -44,11 +46,11 @@ class RelationFeatureExtractor(nn.Module):
         self.rect_conv = nn.Sequential(
             nn.Conv2d(2, in_channels // 2, kernel_size=7, stride=2, padding=3),
             nn.ReLU(inplace=True),
-            nn.BatchNorm2d(in_channels // 2, momentum=0.01),
+            SharedBatchNorm2d(in_channels // 2, momentum=0.01),
             nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
             nn.Conv2d(in_channels // 2, in_channels, kernel_size=3, padding=1),
             nn.ReLU(inplace=True),
-            nn.BatchNorm2d(in_channels, momentum=0.01),
+            SharedBatchNorm2d(in_channels, momentum=0.01),
         )
 
     def forward(
@@ -69,12 +71,17 @@ class RelationFeatureExtractor(nn.Module):
         Returns:
             [m, out_channels], or with SEPARATE_SPATIAL image and spatial features, [m, out_channels] each
         """
-        if sum(map(len, rel_pair_idxs)) == 0:  # neither pooling nor batch normalisation has an answer for nothing
+        if sum(map(len, rel_pair_idxs)) == 0 and not (self.training and get_world_size() > 1):
+            # neither pooling nor batch normalisation has an answer for nothing
             empty = x[0].new_zeros((0, self.out_channels))
             return (empty, empty) if self.separate_spatial else empty
         rel_pair_idxs = to_host(rel_pair_idxs)
         unions, union_of_pair = union_boxes(proposals, rel_pair_idxs)
-        visual = self.feature_extractor.pooler(x, unions).index_select(0, union_of_pair)
+        if len(union_of_pair):
+            visual = self.feature_extractor.pooler(x, unions).index_select(0, union_of_pair)
+        else:  # other processes may have pairs, and normalise with this one
+            resolution = (self.rect_size + 1) // 4
+            visual = x[0].new_zeros((0, self.rect_conv[-1].num_features, resolution, resolution))
         pairs = to_device(global_pairs(rel_pair_idxs, [len(p) for p in proposals]), visual.device)
         spatial = self._spatial(proposals, pairs)  # [m, in_channels, resolution, resolution]
         if self.separate_spatial:

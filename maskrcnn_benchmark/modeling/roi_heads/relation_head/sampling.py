@@ -10,11 +10,12 @@ from torch import Tensor
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.structures.boxlist_ops import boxlist_iou
+from maskrcnn_benchmark.utils.global_batch import image_generators
 from maskrcnn_benchmark.utils.transfer import to_host
 
 
 class RelationSampling:
-    """Draws as many pairs of each kind as SGB does, from torch's random state of the host alone.
+    """Draws as many pairs of each kind as SGB does, for each image by the generator that a step has for it.
 
     Drawing is many small steps whose sizes depend on the values, so it is done on the host, whatever the device: it
     takes one copy of what is needed from there, and what is drawn comes back on the host.
@@ -93,12 +94,13 @@ class RelationSampling:
                 raise ValueError(
                     f"{len(proposal)} proposals, but {len(target)} ground-truth boxes: they must be the same"
                 )
-        for relation in to_host([target.get_field("relation") for target in targets]):
+        relations = to_host([target.get_field("relation") for target in targets])
+        for relation, generator in zip(relations, image_generators(len(targets)), strict=True):
             relation = relation.long()
             related = relation != 0
-            foreground = _sample(related.nonzero(), self.num_pos_per_img)
+            foreground = _sample(related.nonzero(), self.num_pos_per_img, generator)
             unrelated = ~related & ~torch.eye(len(related), dtype=torch.bool)
-            background = _sample(unrelated.nonzero(), self.batch_size_per_image - len(foreground))
+            background = _sample(unrelated.nonzero(), self.batch_size_per_image - len(foreground), generator)
             pairs = torch.cat((foreground, background))
             rel_pair_idxs.append(pairs)
             rel_labels.append(relation[pairs[:, 0], pairs[:, 1]])
@@ -116,7 +118,8 @@ class RelationSampling:
             as `gtbox_relsample`
         """
         rel_labels, rel_pair_idxs, rel_binarys = [], [], []
-        for proposal, target in zip(*on_host(proposals, ["labels"], targets, ["labels", "relation"]), strict=True):
+        copies = on_host(proposals, ["labels"], targets, ["labels", "relation"])
+        for proposal, target, generator in zip(*copies, image_generators(len(targets)), strict=True):
             labels = proposal.get_field("labels")
             ious = boxlist_iou(target, proposal)  # [t, n]
             is_match = (target.get_field("labels")[:, None] == labels) & (ious > self.fg_thres)
@@ -128,7 +131,7 @@ class RelationSampling:
             foreground = labels > 0
             possible &= foreground[:, None] & foreground
             triplets, binary = self.motif_rel_fg_bg_sampling(
-                labels.device, target.get_field("relation"), ious, is_match, possible
+                labels.device, target.get_field("relation"), ious, is_match, possible, generator
             )
             rel_pair_idxs.append(triplets[:, :2])
             rel_labels.append(triplets[:, 2])
@@ -136,7 +139,13 @@ class RelationSampling:
         return proposals, rel_labels, rel_pair_idxs, rel_binarys
 
     def motif_rel_fg_bg_sampling(
-        self, device: torch.device, tgt_rel_matrix: Tensor, ious: Tensor, is_match: Tensor, rel_possibility: Tensor
+        self,
+        device: torch.device,
+        tgt_rel_matrix: Tensor,
+        ious: Tensor,
+        is_match: Tensor,
+        rel_possibility: Tensor,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Foreground and background pairs of one image, as Neural Motifs assigns them.
 
@@ -148,6 +157,7 @@ class RelationSampling:
             ious: of ground truth and proposals, [t, n]
             is_match: which proposals stand for which ground-truth object, bool [t, n]
             rel_possibility: which pairs of proposals may be drawn as background, bool [n, n]
+            generator: of the draws; None: torch's own.
 
         Returns:
             (subject, object, predicate), foreground first, int64 [m, 3], m > 0 where n > 0, and 1 for each two
@@ -165,10 +175,10 @@ class RelationSampling:
         background = (rel_possibility.bool() & ~matched).nonzero()
 
         weights = ious[subjects[relation], head] * ious[objects[relation], tail]
-        drawn = _weighted_sample(relation, weights, self.num_sample_per_gt_rel)
+        drawn = _weighted_sample(relation, weights, self.num_sample_per_gt_rel, generator)
         triplets = torch.stack((head, tail, predicates[relation]), dim=1)[drawn]
-        triplets = _sample(triplets, self.num_pos_per_img)
-        background = _sample(background, self.batch_size_per_image - len(triplets))
+        triplets = _sample(triplets, self.num_pos_per_img, generator)
+        background = _sample(background, self.batch_size_per_image - len(triplets), generator)
         triplets = torch.cat((triplets, torch.nn.functional.pad(background, (0, 1))))
         if len(triplets) == 0 and len(rel_possibility):  # one pair keeps every later step free of special cases
             triplets = torch.zeros((1, 3), dtype=torch.int64, device=device)
@@ -190,14 +200,14 @@ def on_host(
     return boxes[: len(proposals)], boxes[len(proposals) :]
 
 
-def _sample(rows: Tensor, number: int) -> Tensor:
+def _sample(rows: Tensor, number: int, generator: torch.Generator | None) -> Tensor:
     """That many of the rows, drawn at random; all, in order, where there are no more."""
     if len(rows) <= number:
         return rows
-    return rows[torch.randperm(len(rows), device=rows.device)[:number]]
+    return rows[torch.randperm(len(rows), device=rows.device, generator=generator)[:number]]
 
 
-def _weighted_sample(groups: Tensor, weights: Tensor, number: int) -> Tensor:
+def _weighted_sample(groups: Tensor, weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw at most that many rows of each group without replacement, with probabilities as the weights.
 
     The largest keys log(u) / w of each group are such a draw (Efraimidis and Spirakis, 2006).
@@ -209,7 +219,8 @@ def _weighted_sample(groups: Tensor, weights: Tensor, number: int) -> Tensor:
     Returns:
         rows drawn, ascending, int64
     """
-    keys = torch.rand_like(weights).log() / weights
+    uniform = torch.rand(weights.shape, dtype=weights.dtype, device=weights.device, generator=generator)
+    keys = uniform.log() / weights
     by_key = keys.argsort(descending=True)
     order = by_key[groups[by_key].argsort(stable=True)]  # within each group, largest key first
     first = torch.searchsorted(groups, groups)  # where each row's group begins

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.layers.batch_norm import RowBatchNorm1d
 from maskrcnn_benchmark.modeling.language.phrase_bank import embedding_cache
 from maskrcnn_benchmark.modeling.language.phrases import spell, with_article
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils.comm import all_gather, get_world_size
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.global_batch import current_step, mean_row, uniform_by_image
 from maskrcnn_benchmark.utils.transfer import to_device
 
 from .utils_relation import relation_task
@@ -29,24 +32,23 @@ class UntreatedMeans(nn.Module):
     average_ratio = 0.0005
 
     def moving_average(self, holder: Tensor, input: Tensor) -> Tensor:
-        """The average [d] moved a little towards the mean row of `input` [n, d]; unmoved where there is no row."""
-        if input.shape[0] == 0:
-            return holder
-        return torch.lerp(holder, input.detach().mean(dim=0).to(holder.dtype), self.average_ratio)
+        """The average [d] moved a little towards the mean row of `input` [n, d]; unmoved where there is no row.
 
+        With several processes the mean is that of all their rows.
+        """
+        mean = mean_row(input)
+        return holder if mean is None else torch.lerp(holder, mean.to(holder.dtype), self.average_ratio)
 
-class RowBatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation of rows that in training falls back to running statistics where a batch has one row or none.
-
-    One row has no spread, so it cannot be normalised by its own; an image with a single object is such a batch.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and input.shape[0] < 2:
-            return nn.functional.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(input)
+    def moving_average_by_image(self, holder: Tensor, input: Tensor, counts: Sequence[int]) -> Tensor:
+        """As `moving_average`, image after image; `counts` of the rows [n, d] are each image's."""
+        means = [rows.mean(dim=0) for rows in input.detach().split(counts) if len(rows)]
+        if get_world_size() > 1:
+            step = current_step()
+            own = [] if step is not None and not step.counts else [mean.cpu() for mean in means]
+            means = [mean.to(holder.device) for part in all_gather(own) for mean in part]
+        for mean in means:
+            holder = torch.lerp(holder, mean.to(holder.dtype), self.average_ratio)
+        return holder
 
 
 def position_embedding(linear: Callable[[int, int], nn.Module] = nn.Linear) -> nn.Sequential:
@@ -133,14 +135,20 @@ def sort_by_score(
     num_images = 1 if each_alone else len(proposals)
     offsets = [2.0 * (n * 2 * num_images + (0 if each_alone else i)) for i, n in enumerate(num_objs)]
     keys = [image_scores + offset for image_scores, offset in zip(scores.split(num_objs), offsets, strict=True)]
-    images = sorted(range(len(num_objs)), key=lambda i: offsets[i], reverse=True)
+    images = longest_first(proposals) if each_alone else sorted(range(len(num_objs)), key=lambda i: -offsets[i])
     if each_alone:
-        order = torch.cat([starts[i] + keys[i].argsort(descending=True) for i in images])
+        orders = [starts[i] + keys[i].argsort(descending=True) for i in images]
+        order = torch.cat(orders) if orders else scores.argsort()
     else:
         order = torch.cat(keys).argsort(descending=True)
     packed, batch_sizes = transpose_packed_sequence_inds([num_objs[i] for i in images])
     perm = order[to_device(torch.from_numpy(packed), order.device)]
     return perm, perm.argsort(), torch.tensor(batch_sizes)
+
+
+def longest_first(proposals: Sequence[BoxList]) -> list[int]:
+    """Places of the images in the order of the sequences of `sort_by_score` with `each_alone`; none without objects."""
+    return sorted((i for i, p in enumerate(proposals) if len(p)), key=lambda i: -len(proposals[i]))
 
 
 def to_onehot(vec: Tensor, num_classes: int, fill: float = 1000) -> Tensor:
@@ -149,9 +157,16 @@ def to_onehot(vec: Tensor, num_classes: int, fill: float = 1000) -> Tensor:
     return logits.scatter_(1, vec.long()[:, None], float(fill))
 
 
-def get_dropout_mask(dropout_probability: float, tensor_shape: Sequence[int], device: torch.device) -> Tensor:
-    """A dropout mask to be used for all steps of a sequence: zeros, and 1 / (1 - p) where values are kept."""
-    keep = torch.rand(tuple(tensor_shape), device=device) > dropout_probability
+def get_dropout_mask(dropout_probability: float, images: Sequence[int], width: int, device: torch.device) -> Tensor:
+    """Dropout masks to be used for all steps of sequences: zeros, and 1 / (1 - p) where values are kept.
+
+    Args:
+        images: the place in the batch of the image of each sequence.
+
+    Returns:
+        [len(images), width]
+    """
+    keep = uniform_by_image(images, width, device) > dropout_probability
     return keep.float() / (1.0 - dropout_probability)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.global_batch import batch_mean
 
 from .utils_relation import global_pairs, layer_init
 
@@ -92,6 +93,5 @@ def relatedness_loss(binary_preds: Sequence[Tensor], rel_binarys: Sequence[Tenso
         for logits, related in zip(binary_preds, rel_binarys, strict=True)
         if len(logits)
     ]
-    if not losses:
-        return torch.cat([logits.float().flatten() for logits in binary_preds]).sum()
-    return torch.stack(losses).mean()
+    total = torch.stack(losses).sum() if losses else torch.cat([x.float().flatten() for x in binary_preds]).sum()
+    return batch_mean(total, len(losses))

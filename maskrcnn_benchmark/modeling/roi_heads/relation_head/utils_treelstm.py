@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.utils.global_batch import uniform_by_image
+
 from .utils_motifs import get_dropout_mask
 from .utils_relation import block_orthogonal
 from .utils_vctree import BiForest, BiTree, Levels
@@ -85,7 +87,7 @@ def tree_dropout(levels: Levels, dropout: float, width: int) -> Tensor | None:
     """Factors [n, width] of the outputs, the same for all nodes of a tree; None without dropout."""
     if dropout <= 0 or len(levels.image) == 0:
         return None
-    masks = get_dropout_mask(dropout, (levels.num_images, width), levels.image.device)
+    masks = get_dropout_mask(dropout, range(len(levels.counts)), width, levels.image.device)
     return masks[levels.image]
 
 
@@ -164,14 +166,20 @@ class TreeLSTMCell(nn.Module):
 
         shortcuts, gates, tables = self._project(features)
         _, from_states = self.gate_layers()
-        masks = [None] * len(levels.sizes) if dropout_mask is None else by_level(dropout_mask)
+        nothing = [None] * len(levels.sizes)
+        masks = nothing if dropout_mask is None else by_level(dropout_mask)
+        lots = nothing
+        if self.training and self.is_pass_embed:
+            width = self.embed_out_layer.out_features - 1
+            images = [place for place, number in enumerate(levels.counts) for _ in range(number)]
+            lots = by_level(uniform_by_image(images, width, features.device))
         weight = torch.cat([layer.weight for layer in from_states], dim=1).t()
         # Memory and output of the nodes of a level, side by side; behind them those of a neighbour that is not there.
         nobody = state = gates.new_zeros(1, 2 * self.h_dim)
         seen = levels.order.new_zeros(1)
         outputs, logits, labels = [], [], []
-        for shortcut, gate, mask, place in zip(
-            by_level(shortcuts), by_level(gates), masks, self.places(levels), strict=True
+        for shortcut, gate, mask, lot, place in zip(
+            by_level(shortcuts), by_level(gates), masks, lots, self.places(levels), strict=True
         ):
             before = state.index_select(0, place.flatten()).view(*place.shape, 2, self.h_dim)  # [k, neighbours, 2, H]
             gate = torch.addmm(gate, before[:, :, 1].flatten(1), weight)
@@ -185,7 +193,7 @@ class TreeLSTMCell(nn.Module):
                 logits.append(self.embed_out_layer(output))
                 foreground = logits[-1].detach()[:, 1:].float()
                 labels.append(foreground.argmax(dim=1) + 1)
-                name = draw(foreground.softmax(dim=1)) + 1 if self.training else labels[-1]
+                name = draw(foreground.softmax(dim=1), lot) + 1 if self.training else labels[-1]
                 seen = F.pad(name + 1, (0, 1))
             state = torch.cat((memory, output), dim=1)
             if self.upwards:  # there everybody has a parent but the roots, which come first
@@ -219,9 +227,12 @@ class TreeLSTMCell(nn.Module):
         return F.linear(features, shortcut_weight, self.px.bias), F.linear(features, gate_weight, bias), tables
 
 
-def draw(probabilities: Tensor) -> Tensor:
-    """One class of each row by its probabilities [k, C]: int64 [k]; `multinomial`, which would wait for a GPU."""
-    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=1)
+def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """One class of each row by its probabilities, from numbers in [0, 1), [k, C] each: int64 [k].
+
+    The largest p / e, e exponentially distributed; `multinomial` would wait for a GPU.
+    """
+    return (probabilities / -torch.log1p(-uniform).clamp(max=-1e-12)).argmax(dim=1)
 
 
 def _cell(gates: Tensor, memories: Sequence[Tensor], shortcut: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,7 @@ class Levels:
         order: the objects level by level, roots first, int64 [n]; indices into those of all images.
         inverse: where each object stands in `order`, int64 [n].
         image: the image of each object, int64 [n].
-        num_images: how many images there are.
+        counts: how many objects each image has.
         sizes: number of nodes of each level.
         parent: for each level where in the level above each node's parent stands, int64 [k]; 0 for the roots.
         left, right: for each level where in the level below each node's child stands, int64 [k]; that level's length
@@ -101,7 +101,7 @@ class Levels:
     order: Tensor
     inverse: Tensor
     image: Tensor
-    num_images: int
+    counts: list[int]
     sizes: list[int]
     parent: tuple[Tensor, ...]
     left: tuple[Tensor, ...]
@@ -148,7 +148,7 @@ def cut_into_levels(trees: Sequence[BiTree | None], device: torch.device) -> Lev
     order = np.array([node.index for _, node in nodes], dtype=np.int64) + (np.cumsum(counts) - counts)[image]
     rows = np.array([order, np.argsort(order), np.sort(image), parent, left, right], dtype=np.int64)
     order, inverse, image, *places = to_device(torch.from_numpy(rows), device)  # one transfer
-    return Levels(order, inverse, image, len(trees), sizes, *(p.split(sizes) for p in places))
+    return Levels(order, inverse, image, counts.tolist(), sizes, *(p.split(sizes) for p in places))
 
 
 def generate_forest(

@@ -66,9 +66,9 @@ def brute_force(loss, toy, pairs, labels, weight):
     """The loss, row by row; draws as in the module."""
     logits = toy(pairs)
     loss.pairs.take(logits)
-    draws = torch.rand(len(labels))
+    draws, lots = torch.rand(len(labels), 2).T
     outputs, known = [], []
-    lots = torch.randint(len(loss.sizes), (len(labels),))
+    lots = (lots * len(loss.sizes)).long()
     for k, size in enumerate(loss.sizes):
         known.append([0, 2, 5, 4, 1, 3][: 1 + size])
         own = loss.classifiers[k](pairs) + toy.bias[known[k]] if k < len(loss.classifiers) else logits[:, known[k]]

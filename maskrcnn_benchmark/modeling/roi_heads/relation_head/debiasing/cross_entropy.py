@@ -5,13 +5,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from maskrcnn_benchmark.utils.global_batch import batch_mean
+
 LABEL_SMOOTHING = 0.01
 
 
 def mean_cross_entropy(
     logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, weights: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of logits [m, classes] and labels int [m], a mean over the rows whose label is not -1.
+    """Cross-entropy of logits [m, classes] and labels int [m], a mean over the rows whose label is not -1, of the whole
+    batch where processes share one (`utils.global_batch`).
 
     Args:
         weights: of the classes; rows count as often, but are divided by their number, not by their weights.
@@ -22,7 +25,7 @@ def mean_cross_entropy(
     total = F.cross_entropy(
         logits.float(), labels.long(), weights, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
     )
-    return total / (labels >= 0).sum().clamp(min=1)
+    return batch_mean(total, (labels >= 0).sum())
 
 
 class CrossEntropy(nn.Module):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.utils.global_batch import batch_mean, uniform_by_row
+
 from .cross_entropy import mean_cross_entropy
 from .pair_representation import PairRepresentation
 
@@ -104,8 +106,9 @@ class GroupCollaborativeLoss(nn.Module):
         outputs.append(logits[:, self.known].float())
 
         some = labels.clamp(min=0)
-        drawn = torch.rand(len(labels), device=logits.device) <= self.rates[:, some]  # [K, m]
-        lot = torch.randint(len(outputs), (len(labels),), device=logits.device)
+        uniform, lot = uniform_by_row(len(labels), 2, logits.device).T
+        drawn = uniform <= self.rates[:, some]  # [K, m]
+        lot = (lot * len(outputs)).long()
         mine = lot == torch.arange(len(outputs), device=logits.device)[:, None]
         taken = torch.where(some > 0, drawn, mine) & (labels >= 0)
         targets = self.targets[:, some].masked_fill(~taken, -1)
@@ -121,4 +124,4 @@ class GroupCollaborativeLoss(nn.Module):
         p = outputs[teacher][:, foreground].detach().log_softmax(dim=1)
         q = outputs[student][:, foreground].log_softmax(dim=1)
         weight = torch.where(self.targets[teacher, labels] > 0, 1.0, _NO_RELATION_PENALTY) * taken
-        return ((p.exp() * (p - q)).sum(dim=1) * weight).sum() / taken.sum().clamp(min=1)
+        return batch_mean(((p.exp() * (p - q)).sum(dim=1) * weight).sum(), taken.sum())

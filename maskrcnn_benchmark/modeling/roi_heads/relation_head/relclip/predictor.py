@@ -214,6 +214,8 @@ def relclip_on(base: type) -> type:
             super().__init__(config, in_channels)
             self.reader = PairReader(self, config, in_channels)
             self.relclip = RelCLIP(config, self.reader.visual_dim, self.reader.end_dim)
+            # losses that are means over a process's foreground pairs: the host weighs them by how many it has
+            self.means_over_foreground = [f"loss_rcl_{level}" for level in self.relclip.rcl if self.relclip.use_rcl]
 
         def forward(
             self,
