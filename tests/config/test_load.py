@@ -18,6 +18,7 @@ from maskrcnn_benchmark.utils.errors import InputError
 SGB = json.loads((PARITY / "sgb_config_defaults.json").read_text())
 PYSGG = json.loads((PARITY / "newer" / "pysgg_config_defaults.json").read_text())  # below ROI_RELATION_HEAD
 ADDED = {
+    "PROCESS_TIMEOUT": 1800.0,
     "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.ON": False,
     "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.WIDTH": 0.2,
     "MODEL.ROI_RELATION_HEAD.PHRASE_PRIOR.LEAVE_OUT": True,

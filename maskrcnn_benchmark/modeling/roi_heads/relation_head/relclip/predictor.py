@@ -169,12 +169,15 @@ class RelCLIP(nn.Module):
         return torch.where(self.unseen_but(truth), similarity.detach(), similarity)
 
     def unseen_but(self, truth: Truth) -> Tensor:
-        """Bool [R], predicates that neither the training set's counts nor this batch show.
+        """Bool [R], predicates that neither the training set's counts nor this batch, that of all processes, show.
 
         (SGB's statistics leave out relations of boxes that do not overlap, so a batch may show one all the same.)
         """
         assert self.unseen is not None
-        return self.unseen.index_fill(0, truth.triplets[:, 2], False)
+        unseen = self.unseen.int().index_fill(0, truth.triplets[:, 2], 0)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(unseen, op=torch.distributed.ReduceOp.MIN)
+        return unseen.bool()
 
     def contrast(
         self, v: Mapping[str, Tensor], tau: Tensor, tables: Mapping[str, Tensor], truth: Truth
