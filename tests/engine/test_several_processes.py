@@ -57,7 +57,7 @@ cli.run(main)
 MODELS = {
     "motifs": ("sgcls", "MotifPredictor", {}),
     "relclip": ("predcls", "RelCLIPPredictor", {}),
-    "vctree": ("sgcls", "VCTreePredictor", {"SOLVER__MAX_ITER": 8}),
+    "vctree": ("sgcls", "VCTreePredictor", {"SOLVER__MAX_ITER": 4}),
     "collaborative": ("predcls", "MotifPredictor", {
         "MODEL__ROI_RELATION_HEAD__DEBIASING__GROUP_RATIO": 4.0, "SOLVER__MAX_ITER": 4,
     }),
