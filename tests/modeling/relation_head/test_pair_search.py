@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.inference import score_triplets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_search import PairSearch, twins_together
 
 PREDICATES = 6
@@ -48,7 +49,11 @@ def test_first_triplets_are_those_of_all_pairs(ties, call_pairs, look_pairs):
     guesses = [torch.rand(n, generator=g) for n in numbers]
     found = PairSearch(score, lambda i, given: given, count, call_pairs, look_pairs)(pairs, guesses)
     for i in range(len(numbers)):
-        assert len(set(asked[i])) == len(asked[i]) == len(found.pairs[i])
+        assert len(set(asked[i])) == len(asked[i]) and set(map(tuple, found.pairs[i].tolist())) <= set(asked[i])
+        # all that are among the first ones, whatever else was looked at
+        best = score_triplets(logits[i], scores[i], pairs[i])[2]
+        last = best.topk(min(count, len(best))).values[-1]
+        assert torch.equal(found.pairs[i], pairs[i][best >= last])
         assert torch.equal(found.obj_logits[i], scores[i])
         own = first_rows(found.pairs[i], found.rel_logits[i], scores[i], count)
         for ours, expected in zip(own, first_rows(pairs[i], logits[i], scores[i], count), strict=True):

@@ -133,7 +133,8 @@ class ScoredPairs:
 
     obj_logits: Sequence[Tensor]  # [n_i, C] each
     rel_logits: Sequence[Tensor]  # [k_i, R] each
-    pairs: Sequence[Tensor]  # those looked at, int64 [k_i, 2] each, in the order in which they were given
+    # those looked at, or of a search that stops early the best ones; int64 [k_i, 2] each, in the order given
+    pairs: Sequence[Tensor]
 
 
 class PairSearch:
@@ -243,4 +244,9 @@ class _Image:
     def scored(self) -> tuple[Tensor, Tensor, Tensor]:
         """Object logits, predicate logits and pairs, as in `ScoredPairs`."""
         rows, place = torch.cat(self.rows).sort()
-        return self.obj_logits, torch.cat(self.rel_logits)[place], self.pairs[rows]
+        rel_logits, pairs = torch.cat(self.rel_logits)[place], self.pairs[rows]
+        if self.best is not None and len(rows) > len(self.best):
+            # Others were looked at on the way: which ones depends on the batch, the result must not.
+            kept = score_triplets(rel_logits, self.obj_scores, pairs)[2] >= self.best[-1]
+            rel_logits, pairs = rel_logits[kept], pairs[kept]
+        return self.obj_logits, rel_logits, pairs
