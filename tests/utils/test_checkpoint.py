@@ -465,7 +465,7 @@ def test_an_optimizer_of_other_parameters(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "holds no dictionary but list"),
+        ([1, 2], "holds no dictionary of a checkpoint but a list"),
         ({"model": 3}, "has no state dict under the name 'model'"),
         ({"model": {"other": torch.zeros(1)}}, "the first name in the file is other, in the model backbone.weight"),
     ],
