@@ -53,7 +53,10 @@ def check_values(config: ConfigNode, defaults: ConfigNode) -> None:
         low, high = next((span for end, span in LIMITS.items() if f".{key}".endswith(f".{end}")), (None, None))
         if low is None:
             low, high = next((span for end, span in LIMITS.items() if key.endswith(end)), (0, 1e12))
+        numbers = bool(usual.get(key)) and all(isinstance(one, (int, float)) for one in _flat(usual[key]))
         for one in _flat(value):
+            if numbers and not isinstance(one, (int, float)):
+                raise InputError(f"{key} is {value}; it must be of numbers, such as {usual[key]}")
             if isinstance(one, str) and any(ord(letter) < 32 or ord(letter) == 127 for letter in one):
                 raise InputError(f"{key} is {one!r}, a text with control characters")
             if isinstance(one, bool) or not isinstance(one, (int, float)):

@@ -24,6 +24,7 @@ _DIGITS = re.compile(rb"\d{%d,}" % (MOST_DIGITS + 1))
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")  # name, index or any key
 _TYPES = {"array": "a list", "object": "an object", "str": "a text", "int": "a whole number", "float": "a number",
           "bool": "true or false", "null": "null"}  # fmt: skip
+_QUOTED = re.compile(r"`([^`]+)`")
 _OPEN_OR_CLOSE = re.compile(rb"[\[{]+|[\]}]+")
 
 
@@ -107,9 +108,7 @@ def conform(content: Any, schema: Any, where: str) -> Any:
     said, _, at = str(error).partition(" - at ")
     for pattern, words in WORDS.items():
         said = said.replace(f"`str` matching regex {pattern!r}", words)
-    for name, words in _TYPES.items():
-        said = said.replace(f"`{name}`", words)
-    said = said.replace("`", "")
+    said = _QUOTED.sub(lambda found: " or ".join(_TYPES.get(one, one) for one in found[1].split(" | ")), said)
     path, found = _place(content, schema, at)
     if isinstance(found, (str, int, float)) and "missing" not in said:
         shown = str(found)[:40]
@@ -141,7 +140,7 @@ def _place(content: Any, schema: Any, at: str) -> tuple[str, Any]:
     for name, index, anything in steps:
         if anything and isinstance(value, dict):
             key: Any = _wrong_key(content, schema, keys, value)
-            path += f"[{key!r}]"
+            path += f"[{key[:60]!r}]"
         else:
             key = name or int(index or 0)
             path += f"[{key}]" if index else f"{'.' if path else ''}{key}"

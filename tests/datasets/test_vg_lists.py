@@ -50,7 +50,10 @@ def without(key):
         (with_image(height=float("nan")), "it has NaN, which is no number"),
         (with_image(height=30.5), r"has the height 30.5, expected a number of pixels \(image 1007\)"),
         (with_image(image_id=True), r"\[1\].image_id: expected .*, found True"),
-        (with_image(image_id="../1007"), r"\[1\].image_id: .* the name of a file without folder and .jpg, found '\.\./1007'"),
+        (
+            with_image(image_id="../1007"),
+            r"\[1\].image_id: .* the name of a file without folder and .jpg, found '\.\./1007'",
+        ),
         (with_image(image_id=1000), "number 1 of the list has the image_id 1000 of number 0 once more"),
     ],
 )

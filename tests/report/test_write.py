@@ -241,7 +241,10 @@ def test_nothing_is_written_where_a_model_to_show_does_not_exist(runs, tmp_path)
 def test_images_that_are_gone_are_said_to_be(tmp_path):
     run = read_run(write_run(tmp_path / "a"))
     (table,) = comparison_tables([run])
-    assert graph_rows(table, table.settings, "x") == ("", "No graphs: the images, such as /nowhere.png, are no files below datasets (DATASETS.DATA_DIR).")
+    assert graph_rows(table, table.settings, "x") == (
+        "",
+        "No graphs: the images, such as /nowhere.png, are no files below datasets (DATASETS.DATA_DIR).",
+    )
     run.graphs_file.unlink()
     assert "no graphs.json" in graph_rows(table, table.settings, "x")[1]
 

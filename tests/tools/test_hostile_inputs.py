@@ -4,7 +4,8 @@ import re
 import signal
 
 import pytest
-from hostile_inputs import MARKER, SCRIPT, Place, rows
+from hostile_common import MARKER, SCRIPT, Place
+from hostile_inputs import rows
 from small_run import write_config
 from trained_model import save_run
 

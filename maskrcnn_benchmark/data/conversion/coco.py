@@ -130,7 +130,7 @@ def _own_relations(path, data: Mapping, objects: _Objects, tally: Tally) -> tupl
     styles = [style for style in _STYLES if style[0] in data or style[1] in data]
     if len(styles) != 1 or not all(key in data for key in styles[0][:2]):
         there = [key for style in _STYLES for key in style[:2] if key in data]
-        found = " and ".join(there) or "neither"
+        found = "both of them" if len(styles) > 1 else " and ".join(there) or "neither"
         raise InputError(
             f"{path} must have either relations and relation_categories, or rel_annotations and rel_categories, found "
             f"{found}; or give a file of relations with --relations; {WHERE}"

@@ -23,6 +23,8 @@ def read_array(path: str) -> np.ndarray:
     with _opened(path) as stream:
         try:
             return _read(stream, os.path.getsize(path), path, "its array")
+        except LanguageError:
+            raise
         except _ERRORS as error:
             raise LanguageError(f"{path}: not an npy file ({error}).") from error
 
@@ -45,6 +47,8 @@ def read_arrays(path: str) -> Dict[str, np.ndarray]:
                     with archive.open(member) as part:
                         found[name] = _read(part, member.file_size, path, name)  # type: ignore[arg-type]
                 return found
+        except LanguageError:
+            raise
         except _ERRORS as error:
             raise LanguageError(f"{path}: not an npz file ({error}).") from error
 

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.data.datasets.content_cache import counted_once
 from maskrcnn_benchmark.data.datasets.vg_format import read_graphs
 from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import check_file
 from maskrcnn_benchmark.utils.json_files import conform, read_json
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
@@ -180,9 +181,9 @@ def _count_triplets(roidb_file: str, num_val_im: int) -> dict[str, np.ndarray]:
 
 
 def check_zero_shot_file(path: str) -> None:
-    """Raise `InputError` where a file is named that does not exist."""
-    if path and not os.path.isfile(path):
-        raise InputError(f"{_KEY} {path} does not exist")
+    """Raise `InputError` where something is named that is no file."""
+    if path:
+        check_file(path, _KEY)
 
 
 def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.ndarray:
