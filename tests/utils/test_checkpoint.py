@@ -441,7 +441,7 @@ def test_resuming_needs_every_tensor(tmp_path):
     data = torch.load(tmp_path / "model.pth", weights_only=True)
     del data["model"]["backbone.bias"]
     torch.save(data, tmp_path / "model.pth")
-    with pytest.raises(InputError, match=r"model\.pth does not fit the model.*; missing: backbone\.bias$"):
+    with pytest.raises(InputError, match=r"model\.pth does not fit the model.*; missing: backbone\.bias;"):
         tiny(tmp_path).load()
 
 
