@@ -10,9 +10,10 @@ from pathlib import Path
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.utils import json_schemas
-from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer, last_checkpoint_of
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.json_files import read_json
+from maskrcnn_benchmark.utils.last_checkpoint import last_checkpoint_of
 
 from .pretrained import CONFIG, EVALUATION, Names, build_without_data, names_of, save_pretrained
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn_benchmark.utils import json_schemas
-from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, last_checkpoint_of
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.json_files import conform, json_lines, read_json
+from maskrcnn_benchmark.utils.last_checkpoint import LAST_CHECKPOINT, last_checkpoint_of
 from maskrcnn_benchmark.utils.safe_pickle import load_checkpoint
 from maskrcnn_benchmark.utils.yaml_files import read_yaml
 

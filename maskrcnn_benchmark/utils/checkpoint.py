@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import glob
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +23,13 @@ from .c2_model_loading import (
 from .errors import InputError
 from .files import atomic_write
 from .hub import SCHEME, hub_file
+from .last_checkpoint import LAST_CHECKPOINT, checkpoints_in, last_checkpoint_of, newest_checkpoint
 from .miscellaneous import save_config
 from .model_serialization import LoadingReport, load_state_dict, strip_prefix_if_present
 from .model_zoo import cache_url
 from .run_identity import changed_settings, other_run, run_differences, run_identity, settings_of
 from .safe_pickle import load_checkpoint, load_safetensors
 
-LAST_CHECKPOINT = "last_checkpoint"
 Names = tuple[list[str], list[str]]  # of classes and of predicates by number, background first
 
 
@@ -192,7 +191,7 @@ class Checkpointer:
 
     def _is_there(self) -> bool:
         """Whether `get_checkpoint_file` finds a file: a kill can fall between a first checkpoint and its name."""
-        return self._has_last_checkpoint() or (self.optimizer is not None and bool(_checkpoints_in(self.save_dir)))
+        return self._has_last_checkpoint() or (self.optimizer is not None and bool(checkpoints_in(self.save_dir)))
 
     def _check_finite(self, name: str) -> None:
         tensors = [*self.model.state_dict().items()]
@@ -252,48 +251,6 @@ class Checkpointer:
             self.scheduler.last_epoch = iteration
         for group, lr in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
             group["lr"] = lr
-
-
-def last_checkpoint_of(folder: str) -> str:
-    """The file that a folder's `last_checkpoint` names; where the folder was moved since, the file of that name in it.
-
-    Raises:
-        InputError: there is none, it cannot be read, or it names a file that does not exist.
-    """
-    record = os.path.join(folder, LAST_CHECKPOINT)
-    try:
-        with open(record, encoding="utf-8") as stream:
-            path = stream.read().strip()
-    except FileNotFoundError as error:
-        raise InputError(f"folder {folder} has no {LAST_CHECKPOINT}; give the path of a .pth file in it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{record} is damaged ({error}): {_MENDED}") from error
-    if not path:
-        raise InputError(f"{record} is damaged (it is empty): {_MENDED}")
-    place = os.path.join(folder, os.path.basename(path))
-    if "\0" not in path and os.path.isfile(place):
-        return place
-    raise InputError(f"{record} names {path[:200]!r}, which does not exist in its folder: {_MENDED}")
-
-
-_MENDED = "write the name of the checkpoint to go on from into it, or train with --start-anew"
-
-
-def newest_checkpoint(folder: str) -> str:
-    """The checkpoint of the most iterations in a folder that has any.
-
-    Raises:
-        InputError: one of them cannot be read.
-    """
-    return max(_checkpoints_in(folder), key=_iteration_of)
-
-
-def _checkpoints_in(folder: str) -> list[str]:
-    return sorted(glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))) if folder else []
-
-
-def _iteration_of(path: str) -> int:
-    return load_checkpoint(path, mmap=True).get("iteration", -1)
 
 
 def _check_names(f: str, checkpoint: Mapping[str, Any], names: Names, with_predicates: bool) -> None:

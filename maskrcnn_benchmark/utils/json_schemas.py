@@ -32,6 +32,7 @@ Count = Annotated[float, Meta(ge=0, le=1e30)]
 Pixel = Annotated[float, Meta(ge=-1e6, le=1e6)]  # a corner of a box
 Side = Annotated[float, Meta(ge=1, le=1e6)]  # width or height of an image in pixels
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
+_Width = Annotated[int, Meta(ge=1, le=100_000)]  # of a layer
 
 
 # -- Visual Genome's format --------------------------------------------------------------------------------------------
@@ -290,6 +291,11 @@ class Tags(TypedDict, total=False):
     curve: Real
 
 
+# Values of configurations that trained checkpoints record.
+_Plain = bool | int | float | str | None
+_Recorded = dict[str, _Plain | list[_Plain | list[_Plain]] | dict[str, _Plain]]
+
+
 class Checkpoint(TypedDict, total=False):
     """Entries of a checkpoint beside its tensors, which `safe_pickle.state_dict_of` looks at."""
 
@@ -301,7 +307,20 @@ class Checkpoint(TypedDict, total=False):
     scheduler: dict[str, Any]
     scaler: dict[str, float]
     random_states: list[dict[str, Any]]
-    run: dict[str, Any]
+    run: _Recorded
+    settings: _Recorded
+
+
+class Adapter(TypedDict):
+    """Entries of an adapted image side of CLIP; the tensors are looked at as those of a checkpoint."""
+
+    width: _Width
+    hidden: _Width
+    adapter: dict[str, Any]
+    targets: dict[str, Any]
+    shown: dict[str, Any]
+    objects: list[Name]
+    predicates: list[Name]
 
 
 class Cost(TypedDict, total=False):
@@ -348,6 +367,7 @@ class _GraphSample(TypedDict):
 
 GraphSamples = list[_GraphSample]
 Settings = dict[str, Any]
+TestSettings = Annotated[dict[FileName, list[Any]], Meta(min_length=1)]  # options by the name of their setting
 
 
 class _Download(TypedDict):

@@ -123,7 +123,7 @@ class PhraseBank:
             if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
                 raise LanguageError(f"{path}: {what} must be a list of different names.")
         templates = {level: [str(t) for t in contents.get(f"templates_{level}", ())] for level in arrays}
-        return cls(objects, predicates, templates, arrays)
+        return cls(objects.tolist(), predicates.tolist(), templates, arrays)
 
     def vectors(self, level: str, objects: Sequence[str], predicates: Sequence[str]) -> Tensor:
         """Unit vectors of a level for a data set's names, which the bank may have in any order and among others.
