@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ import torch
 from torch import Tensor
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import conform, json_lines, read_json
 
 if TYPE_CHECKING:
     import networkx
@@ -238,24 +239,11 @@ def read_scene_graphs(path: str | os.PathLike) -> Iterator[tuple[str, dict[str, 
     if not files:
         raise InputError(f"folder {path} has no predictions*.jsonl")
     for file in files:
-        try:
-            with open(file, encoding="utf-8") as stream:
-                if file.suffix != ".jsonl":
-                    yield from _by_name(file, json.load(stream))
-                    continue
-                for number, line in enumerate(stream, 1):
-                    graph = json.loads(line)
-                    if not isinstance(graph, dict) or "image" not in graph:
-                        raise InputError(f"{file}, line {number}: expected a scene graph with its image")
-                    if "error" not in graph:
-                        yield graph.pop("image"), graph
-        except FileNotFoundError:
-            raise InputError(f"{file} does not exist") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} is no json: {error}") from None
-
-
-def _by_name(file: Path, content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not isinstance(content, dict):
-        raise InputError(f"{file} must hold an object with file names as keys, found a {type(content).__name__}")
-    yield from content.items()
+        if file.suffix == ".jsonl":
+            for _, graph in json_lines(file, json_schemas.GraphLine):
+                if "error" not in graph:
+                    name = graph.pop("image")
+                    yield name, conform(graph, json_schemas.Graph, f"data file {file}, image {name}")
+            continue
+        for name, graph in read_json(file, json_schemas.ByName).items():
+            yield name, conform(graph, json_schemas.Graph, f"data file {file}, image {name}")

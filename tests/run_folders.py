@@ -42,7 +42,8 @@ def write_run(
     gt_box, gt_label = TASKS[task]
     keys = {HEAD + "PREDICTOR": predictor, HEAD + "USE_GT_BOX": gt_box, HEAD + "USE_GT_OBJECT_LABEL": gt_label,
             "OUTPUT_DIR": str(folder), "DATASETS.TRAIN": ("VG_stanford_filtered_with_attribute_train",)}  # fmt: skip
-    config.merge_from_list(flat(keys | (options or {})))
+    data = {"DATASETS.DATA_DIR": str(image.parent)} if image else {}
+    config.merge_from_list(flat(keys | data | (options or {})))
     results = folder / "inference" / DATASET
     results.mkdir(parents=True)
     (results / "config.yml").write_text(config.dump())

@@ -9,7 +9,9 @@ import torch
 from maskrcnn_benchmark.utils.errors import InputError
 
 from .defaults import _C
+from .limits import check_values
 from .node import ConfigNode
+from .paths_catalog import is_default
 
 # What SGB can do and this project leaves out: key -> the value that means "not asked for".
 _LEFT_OUT = {
@@ -50,6 +52,18 @@ def check_device(config: ConfigNode) -> None:
         )
 
 
+def check_catalog(config: ConfigNode, opts: list | tuple) -> None:
+    """Raise `InputError` where a file, and not the command line, names a catalog: that is Python code, which would run.
+
+    Configurations come with models and data from anywhere; what is typed on the command line is one's own.
+    """
+    if not is_default(config.PATHS_CATALOG) and "PATHS_CATALOG" not in opts[::2]:
+        raise InputError(
+            f"PATHS_CATALOG names the Python file {config.PATHS_CATALOG}, whose code would run; if you trust it, add "
+            f"PATHS_CATALOG {config.PATHS_CATALOG} to the command line"
+        )
+
+
 def load_config(config_file: str = "", opts: list | tuple = ()) -> ConfigNode:
     """The frozen configuration of a run.
 
@@ -72,6 +86,8 @@ def load_config(config_file: str = "", opts: list | tuple = ()) -> ConfigNode:
         config.merge_from_file(config_file)
     config.merge_from_list(list(opts))
     check_left_out(config)
+    check_values(config, _C)
     check_device(config)
+    check_catalog(config, opts)
     config.freeze()
     return config

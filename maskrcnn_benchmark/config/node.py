@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.retired import retired_key
+from maskrcnn_benchmark.utils.yaml_files import read_yaml
 
 BASE_KEY = "_BASE_"  # as in detectron2
 
@@ -58,7 +58,7 @@ class ConfigNode(CfgNode):
         if any(path.resolve() == one.resolve() for one in above):
             circle = " -> ".join(map(str, (*above, path)))
             raise InputError(f"configuration files are each other's {BASE_KEY}: {circle}")
-        values = _read(path, f"{BASE_KEY} of {above[-1]}" if above else "")
+        values = read_yaml(path, "configuration file", f"{BASE_KEY} of {above[-1]} names it" if above else "")
         bases = values.pop(BASE_KEY, [])
         if isinstance(bases, str):
             bases = [bases]
@@ -120,21 +120,6 @@ class ConfigNode(CfgNode):
         for part in key.split("."):
             node = node[part]
         return node
-
-
-def _read(path: Path, origin: str) -> dict:
-    """The keys and values of a file; `origin` says in a message where its name comes from."""
-    if not path.is_file():
-        raise InputError(f"configuration file {path} does not exist" + (f" ({origin})" if origin else ""))
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"configuration file {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise InputError(f"configuration file {path} must hold keys and values, found {type(loaded).__name__}")
-    return loaded
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:

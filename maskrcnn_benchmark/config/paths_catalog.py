@@ -1,6 +1,6 @@
 """Where data sets and published weights are found.
 
-A configuration may name a file of its own in `PATHS_CATALOG`; it needs the same two classes (derived from these, for
+The command line may name a file of its own in `PATHS_CATALOG`; it needs the same two classes (derived from these, for
 example). `load_catalog` returns the module that counts.
 """
 
@@ -17,6 +17,11 @@ from maskrcnn_benchmark.utils.imports import import_file
 _DEFAULT_ENDING = "maskrcnn_benchmark/config/paths_catalog.py"
 
 
+def is_default(path: str) -> bool:
+    """Whether this module is meant, by no path or by its path in any checkout."""
+    return not path or path.replace(os.sep, "/").endswith(_DEFAULT_ENDING)
+
+
 def load_catalog(cfg) -> ModuleType:
     """The module with `DatasetCatalog` and `ModelCatalog` that the configuration names.
 
@@ -26,7 +31,7 @@ def load_catalog(cfg) -> ModuleType:
     Raises:
         InputError: PATHS_CATALOG is no Python file.
     """
-    if not cfg.PATHS_CATALOG or cfg.PATHS_CATALOG.replace(os.sep, "/").endswith(_DEFAULT_ENDING):
+    if is_default(cfg.PATHS_CATALOG):
         return sys.modules[__name__]
     return import_file("maskrcnn_benchmark.config.custom_paths_catalog", cfg.PATHS_CATALOG, make_importable=True)
 

@@ -7,14 +7,14 @@ rather than complete, for captions are many.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from maskrcnn_benchmark.data.datasets.vg_format import read_json
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import json_lines, read_json
 
 from .knowledge_base import spell
 
@@ -318,7 +318,7 @@ def read_captions(path: str | os.PathLike, field: str = "caption") -> Iterator[s
     Raises:
         InputError: the file is missing, or a line is something else.
     """
-    for number, content in _json_lines(path):
+    for number, content in json_lines(path, json_schemas.Caption):
         text = content.get(field) if isinstance(content, dict) else content
         if not isinstance(text, str):
             raise InputError(f'{path}, line {number}: expected a text or an object with a text in "{field}"')
@@ -332,18 +332,14 @@ def read_triplets(path: str | os.PathLike) -> Iterator[tuple[str, str, str]]:
         InputError: the file is missing, or an entry is something else.
     """
     if os.fspath(path).endswith(".json"):
-        content = read_json(path)
-        if not isinstance(content, list):
-            raise InputError(f"{path} must hold a list of triplets, found {type(content).__name__}")
-        entries: Iterable = enumerate(content, 1)
+        entries: Iterable = enumerate(read_json(path, json_schemas.Triplets), 1)
     else:
-        entries = _json_lines(path)
-    for number, entry in entries:
+        entries = json_lines(path, json_schemas.Triplet)
+    for _, entry in entries:
         if isinstance(entry, dict):
-            entry = [entry.get(key) for key in ("subject", "predicate", "object")]
-        if not isinstance(entry, list) or len(entry) != 3 or not all(isinstance(text, str) for text in entry):
-            raise InputError(f"{path}, entry {number}: expected [subject, predicate, object], three texts")
-        yield entry[0], entry[1], entry[2]
+            entry = entry["subject"], entry["predicate"], entry["object"]
+        subject, predicate, object_ = entry
+        yield subject, predicate, object_
 
 
 def read_synonyms(path: str | os.PathLike) -> dict[str, list[str]]:
@@ -352,21 +348,5 @@ def read_synonyms(path: str | os.PathLike) -> dict[str, list[str]]:
     Raises:
         InputError: the file is missing or something else.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(words, list) and all(isinstance(word, str) for word in words) for words in content.values()
-    ):
-        raise InputError(f'{path} must be a json object {{"name": ["other word", ...]}}')
+    content = read_json(path, json_schemas.Synonyms)
     return {spell(name): words for name, words in content.items()}
-
-
-def _json_lines(path: str | os.PathLike) -> Iterator[tuple[int, object]]:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, json.loads(line)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no file of json lines: {error}") from error

@@ -21,8 +21,10 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data.datasets.images import load_image
 from maskrcnn_benchmark.data.datasets.vg_format import BOX_SCALE, BOXES, corners
+from maskrcnn_benchmark.modeling.language.array_files import read_array
 from maskrcnn_benchmark.modeling.language.crops import CropRule, crop_boxes, union_boxes
 from maskrcnn_benchmark.modeling.language.embedding_cache import EmbeddingCache
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder, load_image_encoder, normalise_pictures
 from maskrcnn_benchmark.modeling.language.phrases import check_templates, fill_template
 from maskrcnn_benchmark.modeling.language.text_encoder import EncoderSpec
@@ -211,11 +213,11 @@ def _span(image: np.ndarray, part: np.ndarray) -> slice:
 
 def _read(path: Path, count: int) -> np.ndarray | None:
     """Scores of an earlier run, None where there are none or the file is damaged."""
-    try:
-        scores = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, EOFError) as error:
+    try:
+        scores = read_array(str(path))
+    except LanguageError as error:
         logger.warning("%s is damaged (%s) and will be made again", path, error)
         return None
     return scores if scores.shape == (count,) else None

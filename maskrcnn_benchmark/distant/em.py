@@ -24,9 +24,11 @@ from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.datasets.vg_format import load_image_filenames, load_info
 from maskrcnn_benchmark.engine.evaluate import load_trained_model, run_test
 from maskrcnn_benchmark.engine.recipes import relation_recipe, train
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.comm import all_gather, is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.json_files import read_json
 from maskrcnn_benchmark.utils.miscellaneous import save_config
 
 from .clip_scores import ClipScorer
@@ -229,7 +231,7 @@ class ExpectationMaximisation:
         }
         path = self.output / "em_settings.json"
         if self._done(path):
-            before = json.loads(path.read_text())
+            before = read_json(path, json_schemas.Settings)
             if before != now:
                 names = ", ".join(_differences(before, now))
                 raise InputError(f"{self.output} holds a run with other settings ({names}); give another OUTPUT_DIR")
@@ -267,7 +269,8 @@ class ExpectationMaximisation:
         """Metrics of a round's model by data set, as far as it was tested."""
         config = self._config(number)
         paths = {name: _evaluation(config, name) for name in config.DATASETS.TEST}
-        return {name: json.loads(path.read_text())["metrics"] for name, path in paths.items() if path.exists()}
+        there = {name: path for name, path in paths.items() if path.exists()}
+        return {name: read_json(path, json_schemas.SeenMetrics)["metrics"] for name, path in there.items()}
 
 
 def candidate_scores(

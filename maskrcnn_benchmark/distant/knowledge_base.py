@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.vg_format import ranges, read_json
+from maskrcnn_benchmark.data.datasets.vg_format import ranges
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.json_files import read_json
 
 _LISTED = 20  # unknown names in one message
 
@@ -72,12 +73,7 @@ def read_knowledge_base(
         InputError: the file is missing, no json, or not of the format; names that the dictionary does not know (with
             the nearest that it does); nothing left.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(
-            f'knowledge base {path} must be a json object {{"subject_object": [predicate, ...]}}, '
-            f"found {type(content).__name__}"
-        )
+    content = read_json(path, json_schemas.KnowledgeBase, "knowledge base")
     class_names, predicate_names = _Names(classes), _Names(predicates)
     unknown: dict[str, str] = {}
     found: dict[tuple[int, int], dict[int, float]] = {}
@@ -87,7 +83,7 @@ def read_knowledge_base(
             unknown[key] = f"the pair {key!r}{_unknown_classes(key, class_names)}"
             continue
         of_pair = found.setdefault(pair, {})
-        for name, count in _counts(key, value, path):
+        for name, count in _counts(value):
             predicate = predicate_names.index(name)
             if predicate is None:
                 unknown[name] = f"the predicate {name!r}{predicate_names.nearest(name)}"
@@ -128,7 +124,7 @@ class _Names:
         """The index that a name, or an index as number or text, stands for; None for what is not there."""
         if isinstance(name, str) and spell(name) in self.names:
             return self.names[spell(name)]
-        number = int(name) if isinstance(name, int) or name.isdecimal() else 0
+        number = int(name) if isinstance(name, int) or (name.isdecimal() and len(name) < 19) else 0
         return number if 1 <= number < self.count else None
 
     def nearest(self, name: str | int) -> str:
@@ -145,7 +141,11 @@ def spell(name: str) -> str:
 
 
 def _splits(key: str) -> list[tuple[str, str]]:
-    """All ways to read a key as subject and object; names may hold underscores themselves."""
+    """All ways to read a key as subject and object; names may hold underscores themselves.
+
+    >>> _splits("man_traffic_light")
+    [('man', 'traffic_light'), ('man_traffic', 'light')]
+    """
     words = key.split("_")
     return [("_".join(words[:i]), "_".join(words[i:])) for i in range(1, len(words))]
 
@@ -172,29 +172,9 @@ def _unknown_classes(key: str, names: _Names) -> str:
     return "".join(f": {name!r}{names.nearest(name)}" for name in best if names.index(name) is None)
 
 
-def _counts(key: str, value, path) -> Iterable[tuple[str | int, float]]:
+def _counts(value: list | dict) -> Iterable[tuple[str | int, float]]:
     """(predicate, count) of a pair as the file gives them; a list counts how often each stands in it."""
-    if isinstance(value, list):
-        value = dict(Counter(_hashable(key, name, path) for name in value))
-    if not isinstance(value, dict):
-        raise InputError(
-            f"knowledge base {path}: {key!r} must have a list of predicates or an object with a count each, "
-            f"found {json.dumps(value)}"
-        )
-    for name, count in value.items():
-        number = isinstance(count, (int, float)) and not isinstance(count, bool)
-        if not number or not math.isfinite(count) or count < 0:
-            raise InputError(
-                f"knowledge base {path}: the count of {name!r} for {key!r} must be a number of 0 or more, "
-                f"found {json.dumps(count)}"
-            )
-        yield name, float(count)
-
-
-def _hashable(key: str, name, path) -> str | int:
-    if not isinstance(name, (str, int)) or isinstance(name, bool):
-        raise InputError(f"knowledge base {path}: {key!r} must list names or indices, found {json.dumps(name)}")
-    return name
+    return (Counter(value) if isinstance(value, list) else value).items()
 
 
 def count_triplets(triplets: Iterable[tuple[str, str, str]], least: int = 2) -> dict[str, dict[str, int]]:

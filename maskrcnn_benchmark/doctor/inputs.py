@@ -16,10 +16,11 @@ from maskrcnn_benchmark.data.build import check_class_counts
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.engine.pretrained import Names
-from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, address_of, last_checkpoint_of
+from maskrcnn_benchmark.utils.checkpoint import address_of
 from maskrcnn_benchmark.utils.download import in_words
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.hub import SCHEME
+from maskrcnn_benchmark.utils.last_checkpoint import LAST_CHECKPOINT, last_checkpoint_of
 from maskrcnn_benchmark.utils.model_zoo import cached_path
 from maskrcnn_benchmark.utils.run_identity import other_run, run_differences
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from maskrcnn_benchmark.scene_graph import read_scene_graphs
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import conform, read_json
 
 from .coco_names import COCO_IDS, matching_names
 from .given_boxes import Given, given_boxes
@@ -53,15 +54,15 @@ class BoxesFile:
         use_labels: bool = True,
     ):
         self.path, self.classes, self.left_out = path, list(classes), 0
-        content = [] if Path(path).suffix == ".jsonl" or Path(path).is_dir() else _read(path)
-        if isinstance(content, list) and not content:
-            found = {name: _of_objects(name, graph) for name, graph in read_scene_graphs(path)}
+        lines = Path(path).suffix == ".jsonl" or Path(path).is_dir()
+        content = None if lines else read_json(path, json_schemas.Boxes)
+        if content is None:
+            found = {name: _of_objects(graph) for name, graph in read_scene_graphs(path)}
         elif isinstance(content, list):
-            found = self._of_results(content, None if annotations is None else _read(annotations))
-        elif isinstance(content, dict):
-            found = {name: _of_entry(f"{path}, image {name}", entry) for name, entry in content.items()}
+            named = None if annotations is None else read_json(annotations, json_schemas.CocoNames)
+            found = self._of_results(content, named)
         else:
-            raise InputError(f"{path} must hold an object by image names, or a list of COCO results")
+            found = {name: _of_entry(f"{path}, image {name}", entry) for name, entry in content.items()}
         names = matching_names(
             {label for one in found.values() for label in one.labels or () if isinstance(label, str)}, self.classes
         )
@@ -100,18 +101,12 @@ class BoxesFile:
     def _of_results(self, results: list, annotations: Any) -> dict[str, FoundBoxes]:
         files, categories = {}, COCO_IDS
         if annotations is not None:
-            try:
-                files = {one["id"]: one["file_name"] for one in annotations["images"]}
-                categories = {one["id"]: one["name"] for one in annotations["categories"]}
-            except (KeyError, TypeError) as error:
-                raise InputError(f"COCO annotations need images and categories with ids and names: {error!r}") from None
+            files = {one["id"]: one["file_name"] for one in annotations["images"]}
+            categories = {one["id"]: one["name"] for one in annotations["categories"]}
         found: dict[str, FoundBoxes] = {}
         for place, one in enumerate(results):
-            try:
-                x, y, width, height = (float(number) for number in one["bbox"])
-                category, image = one["category_id"], one["image_id"]
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{self.path}, entry {place} is no COCO result: {error!r}") from None
+            x, y, width, height = one["bbox"]
+            category, image = one["category_id"], one["image_id"]
             if category not in categories:
                 raise InputError(f"{self.path}, entry {place}: category {category} is unknown; name COCO's annotations")
             boxes, labels, scores = found.setdefault(str(files.get(image, image)), FoundBoxes([], [], []))
@@ -121,30 +116,17 @@ class BoxesFile:
         return found
 
 
-def _read(path: str | os.PathLike) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no json: {error}") from None
-
-
-def _of_entry(where: str, entry: Any) -> FoundBoxes:
-    if isinstance(entry, dict) and "objects" in entry:
-        return _of_objects(where, entry)
-    if not isinstance(entry, dict) or "boxes" not in entry:
-        raise InputError(f"{where}: expected boxes (and labels and scores), or objects")
+def _of_entry(where: str, entry: dict[str, Any]) -> FoundBoxes:
+    if "objects" in entry:
+        return _of_objects(conform(entry, json_schemas.Graph, where))
+    conform(entry, json_schemas.BoxesEntry, where)
     return FoundBoxes(entry["boxes"], entry.get("labels"), entry.get("scores"))
 
 
-def _of_objects(where: str, graph: Mapping[str, Any]) -> FoundBoxes:
-    try:
-        objects = graph["objects"]
-        return FoundBoxes(
-            [one["box"] for one in objects],
-            [one["name"] for one in objects],
-            [float(one.get("score", 1.0)) for one in objects],
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{where}: objects need a name and a box each: {error!r}") from None
+def _of_objects(graph: Mapping[str, Any]) -> FoundBoxes:
+    objects = graph["objects"]
+    return FoundBoxes(
+        [one["box"] for one in objects],
+        [one["name"] for one in objects],
+        [float(one.get("score", 1.0)) for one in objects],
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 
+from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data import make_data_loader
+from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.comm import all_gather, get_world_size
@@ -97,6 +100,15 @@ def same_buffers(model: torch.nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
+def names_of_data(cfg, datasets: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """Names of classes and predicates of the first of some data sets; None where there is none."""
+    if not datasets:
+        return None
+    args = load_catalog(cfg).DatasetCatalog.get(datasets[0], cfg)["args"]
+    classes, predicates, _ = load_info(args["dict_file"])
+    return classes, predicates
+
+
 def load_trained_model(cfg, opts: list[str], logger: logging.Logger) -> torch.nn.Module:
     """The model of a configuration with trained weights: those of MODEL.WEIGHT on the command line (`opts`), else the
     newest in OUTPUT_DIR, else those of MODEL.WEIGHT in the configuration file.
@@ -119,5 +131,5 @@ def load_trained_model(cfg, opts: list[str], logger: logging.Logger) -> torch.nn
             f"no trained model to test: OUTPUT_DIR {cfg.OUTPUT_DIR} has no last_checkpoint; set OUTPUT_DIR to the "
             "folder of a training, or MODEL.WEIGHT to a checkpoint"
         )
-    checkpointer.load(path, with_optim=False)
+    checkpointer.load(path, with_optim=False, needs=("",), names=names_of_data(cfg, cfg.DATASETS.TEST))
     return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -10,8 +9,11 @@ from pathlib import Path
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.data.datasets.vg_format import load_info
-from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer, last_checkpoint_of
+from maskrcnn_benchmark.utils import json_schemas
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import read_json
+from maskrcnn_benchmark.utils.last_checkpoint import last_checkpoint_of
 
 from .pretrained import CONFIG, EVALUATION, Names, build_without_data, names_of, save_pretrained
 
@@ -53,9 +55,7 @@ def export_run(
         raise InputError(f"{weights} holds no names of classes: give the dictionary json of its data as --dict-file")
     cfg, model = build_without_data(cfg, names)
     checkpointer = DetectronCheckpointer(cfg, model, logger=logger)
-    checkpointer.load(weights, with_optim=False)
-    if not checkpointer.report.complete:
-        raise InputError(f"{weights} does not fit the model of {run / CONFIG}: {checkpointer.report}")
+    checkpointer.load(weights, with_optim=False, needs=("",))
     evaluation = _evaluation_of(run, cfg, weights, logger)
     return save_pretrained(model, cfg, output, names, evaluation, title)
 
@@ -70,4 +70,4 @@ def _evaluation_of(run: Path, cfg, weights: str, logger: logging.Logger) -> dict
     if os.path.getmtime(found[0]) < os.path.getmtime(weights):
         logger.warning("%s is older than %s: are these the results of that checkpoint?", found[0], weights)
     logger.info("results of the test: %s", found[0])
-    return json.loads(found[0].read_text(encoding="utf-8"))
+    return read_json(found[0], json_schemas.AnyEvaluation, "results")

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.json_files import json_lines, read_json
 
 
 class GraphLines:
@@ -43,12 +45,9 @@ class GraphLines:
         self.done: set[str] = set()
         self.broken = 0
         for file in sorted(self.folder.glob("predictions*.jsonl")):
-            with open(file, "rb") as lines:
-                for line in lines:
-                    if line.endswith(b"\n"):  # what another process is writing just now is not done
-                        entry = json.loads(line)
-                        self.done.add(entry["image"])
-                        self.broken += "error" in entry
+            for _, entry in json_lines(file, json_schemas.GraphLine, whole=True):
+                self.done.add(entry["image"])
+                self.broken += "error" in entry
         self._out = open(self.path, "a", encoding="utf-8")  # noqa: SIM115, closed by `close`
 
     def _check(self, settings: dict[str, Any]) -> None:
@@ -56,7 +55,7 @@ class GraphLines:
         if not record.exists():
             with atomic_write(record) as path:
                 path.write_text(json.dumps(settings, indent=1))
-        found = json.loads(record.read_text())
+        found = read_json(record, json_schemas.Settings)
         different = [key for key in {**found, **settings} if found.get(key) != settings.get(key)]
         if different:
             key = different[0]

@@ -7,13 +7,11 @@ always score every pair; then each setting adjusts the logits, asks its second o
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,8 +27,10 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.inference import make_r
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import read_json
 from maskrcnn_benchmark.utils.miscellaneous import save_config
 
 from .evaluate import iou_types_of, same_buffers, tested_data_sets
@@ -63,23 +63,7 @@ def read_settings(path: str | os.PathLike, cfg) -> list[Setting]:
     Raises:
         InputError: no such file, or nothing like that in it.
     """
-    path = Path(path)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"{path} has {twice[0]!r} twice; every setting needs a name of its own")
-        return dict(pairs)
-
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no json: {error}") from error
-    if not isinstance(found, dict) or not found or not all(isinstance(options, list) for options in found.values()):
-        raise InputError(f'{path} must hold {{"name of a setting": ["KEY", value, ...], ...}}')
-    return make_settings(found, cfg)
+    return make_settings(read_json(path, json_schemas.TestSettings, "settings"), cfg)
 
 
 def make_settings(settings: Mapping[str, Sequence[Any]], cfg) -> list[Setting]:

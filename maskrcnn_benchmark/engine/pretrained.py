@@ -27,7 +27,8 @@ from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_folder
 from maskrcnn_benchmark.utils.hub import SCHEME, Repository, hub_file
 from maskrcnn_benchmark.utils.model_serialization import load_state_dict
-from maskrcnn_benchmark.utils.safe_pickle import load_safetensors, load_torch
+from maskrcnn_benchmark.utils.safe_pickle import load_checkpoint, load_safetensors
+from maskrcnn_benchmark.utils.yaml_files import read_yaml
 
 from . import shared_phrases
 from .model_card import model_card
@@ -115,16 +116,14 @@ def load_pretrained(source: str | os.PathLike, opts: Sequence = ()) -> tuple[Any
         InputError: no such folder or repository, a file that is missing in it, or weights that do not fit.
     """
     find = _finder(source)
-    content = yaml.safe_load(Path(find(CONFIG)).read_text(encoding="utf-8"))
+    content = read_yaml(find(CONFIG), "configuration file")
     bank = shared_phrases.bank_named_in(content)
     options = [*(shared_phrases.options(find(bank)) if bank else ()), *opts]
     classes, predicates, _ = load_info(find(NAMES))
     weights = find(WEIGHTS)
     names = Names(classes, predicates)
     cfg, model = build_without_data(load_config(find(CONFIG), options), names)
-    report = load_state_dict(model, load_safetensors(weights), source=weights)
-    if not report.complete:
-        raise InputError(f"{weights} does not fit the model of the {CONFIG} beside it: {report}")
+    load_state_dict(model, load_safetensors(weights), source=weights, needs=("",))
     return cfg, model, names
 
 
@@ -150,8 +149,8 @@ def names_of(checkpoint: str) -> Names | None:
             classes, predicates, _ = load_info(hub_file(beside) if is_on_hub else beside)
             return Names(classes, predicates)
         return None
-    content = load_torch(hub_file(checkpoint) if is_on_hub else checkpoint, mmap=True)
-    if not isinstance(content, dict) or not content.get("obj_classes"):
+    content = load_checkpoint(hub_file(checkpoint) if is_on_hub else checkpoint, mmap=True)
+    if not content.get("obj_classes"):
         return None
     return Names(list(content["obj_classes"]), list(content.get("rel_classes") or []))
 

@@ -18,7 +18,7 @@ from maskrcnn_benchmark.utils.comm import is_main_process
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.miscellaneous import save_config
 
-from .evaluate import run_val
+from .evaluate import names_of_data, run_val
 from .run_state import seed_everything
 from .trainer import Trainer, fix_eval_modules
 
@@ -39,6 +39,7 @@ class Recipe:
         slow_heads: parts that learn ten times slower.
         load_mapping: parts of the model that start from another part of the weights.
         clip: clip gradients.
+        spares: parts of the frozen ones that the weights to start from need not have.
     """
 
     start: str
@@ -46,6 +47,7 @@ class Recipe:
     slow_heads: tuple[str, ...] = ()
     load_mapping: dict[str, str] = field(default_factory=dict)
     clip: bool = False
+    spares: tuple[str, ...] = ()
 
 
 def relation_recipe(cfg) -> Recipe:
@@ -55,13 +57,17 @@ def relation_recipe(cfg) -> Recipe:
             "MODEL.RELATION_ON is False; a relation model needs True (detectors: detector_pretrain_net.py)"
         )
     check_evaluation(cfg)
-    slow = cfg.MODEL.ROI_RELATION_HEAD.PREDICTOR == "IMPPredictor"
+    head = cfg.MODEL.ROI_RELATION_HEAD
+    slow = head.PREDICTOR == "IMPPredictor"
+    # where boxes are given, none are proposed; where their classes are given, too, none are classified
+    spares = (*["rpn"] * head.USE_GT_BOX, *["roi_heads.box.predictor"] * (head.USE_GT_BOX and head.USE_GT_OBJECT_LABEL))
     return Recipe(
         start="PRETRAINED_DETECTOR_CKPT",
         frozen=("rpn", "backbone", "roi_heads.box"),
         slow_heads=_RELATION_EXTRACTORS if slow else (),
         load_mapping=dict.fromkeys(_RELATION_EXTRACTORS, _BOX_EXTRACTOR),
         clip=True,
+        spares=spares,
     )
 
 
@@ -101,7 +107,14 @@ def train(cfg, recipe: Recipe, seed: int, distributed: bool, logger: logging.Log
     checkpointer = DetectronCheckpointer(cfg, bare, optimizer, scheduler, cfg.OUTPUT_DIR, is_main_process(), logger)
 
     start = cfg.MODEL[recipe.start]
-    loaded = checkpointer.resume_or_load(start, cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD, recipe.load_mapping)
+    loaded = checkpointer.resume_or_load(
+        start,
+        cfg.SOLVER.UPDATE_SCHEDULE_DURING_LOAD,
+        recipe.load_mapping,
+        needs=recipe.frozen,
+        spares=recipe.spares,
+        names=names_of_data(cfg, cfg.DATASETS.TRAIN),
+    )
     if not loaded:
         save_config(cfg, os.path.join(cfg.OUTPUT_DIR, "config.yml"))
     if not loaded and not start:

@@ -21,8 +21,9 @@ from maskrcnn_benchmark.data.scored_predicates import scored_predicates
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.engine.given_boxes import Given
 from maskrcnn_benchmark.structures.bounding_box import BoxList
-from maskrcnn_benchmark.utils.checkpoint import LAST_CHECKPOINT, DetectronCheckpointer
+from maskrcnn_benchmark.utils.checkpoint import DetectronCheckpointer
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.last_checkpoint import LAST_CHECKPOINT
 
 from .pretrained import Names, build_without_data, is_pretrained, load_pretrained, names_of
 

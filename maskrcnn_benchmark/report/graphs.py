@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from maskrcnn_benchmark.data.datasets.visual_genome import load_image
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import is_within
+from maskrcnn_benchmark.utils.json_files import read_json
 from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 from maskrcnn_benchmark.viewer import component, image_symbol
 
@@ -50,9 +52,14 @@ def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[
     seed = min(comparable, key=lambda value: (value is None, value))
     kept = [read_graphs(run.graphs_file) for run in runs[seed]]
     images = sorted(set.intersection(*map(set, kept)))
-    there = [index for index in images if Path(kept[0][index]["image"]).is_file()]
+    folders = {run.config["DATASETS.DATA_DIR"] for run in runs[seed] if "DATASETS.DATA_DIR" in run.config}
+    paths = {index: Path(kept[0][index]["image"]) for index in images}
+    # a run folder may come from anywhere: what it names is embedded only where it is an image of its own data
+    there = [index for index, path in paths.items() if path.is_file() and is_within(path, folders)]
     if not there:
-        return "", f"No graphs: the images, such as {kept[0][images[0]]['image']}, are not there." if images else ""
+        places = " or ".join(map(str, sorted(folders))) or "the data folder of a run"
+        named = f"No graphs: the images, such as {paths[images[0]]}, are no files below {places} (DATASETS.DATA_DIR)."
+        return "", escape(named) if images else ""
     chosen = [there[i] for i in sorted(set(np.linspace(0, len(there) - 1, IMAGES).round().astype(int).tolist()))]
     names = table.legend(settings)
     rows = [_row([graphs[index] for graphs in kept], names, f"{prefix}-{index}") for index in chosen]
@@ -67,11 +74,20 @@ def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[
 
 def read_graphs(path: Path) -> dict[int, dict]:
     """The graphs of a `graphs.json` by number of the image."""
-    try:
-        graphs = json.loads(path.read_text())
-        return {graph["index"]: graph for graph in graphs}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no file of graphs: {error!r}") from error
+    graphs = read_json(path, json_schemas.GraphSamples, "graphs")
+    for place, graph in enumerate(graphs):
+        annotated = len(graph["ground_truth"]["relations"])
+        for what in ("ground_truth", "prediction"):
+            shown, where = graph[what], f"graphs {path}, number {place}, {what}"
+            count = len(shown["boxes"])
+            if len(shown["names"]) != count:
+                raise InputError(f"{where}: {count} boxes, but {len(shown['names'])} names")
+            for relation in shown["relations"]:
+                if max(relation["subject"], relation["object"]) >= count:
+                    raise InputError(f"{where}: a relation of an object that is not there; there are {count}")
+                if what == "prediction" and not all(i < annotated for i in relation.get("matches", [annotated])):
+                    raise InputError(f"{where}: matches must be places among the {annotated} annotated relations")
+    return {graph["index"]: graph for graph in graphs}
 
 
 def _row(graphs: Sequence[dict], names: Sequence[str], name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Sequence
@@ -10,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.safe_pickle import load_torch
+from maskrcnn_benchmark.utils.json_files import conform, json_lines, read_json
+from maskrcnn_benchmark.utils.last_checkpoint import LAST_CHECKPOINT, last_checkpoint_of
+from maskrcnn_benchmark.utils.safe_pickle import load_checkpoint
+from maskrcnn_benchmark.utils.yaml_files import read_yaml
 
-from .tags import check_tags, derive_tags
+from .tags import derive_tags, read_tags
 
 # In report.json: in evaluation.json.
 METRICS = {
@@ -42,7 +43,6 @@ PLACES = (
     "TEST.IMS_PER_BATCH", "TEST.SAVE_PROPOSALS", "TEST.ALLOW_LOAD_FROM_CACHE", "TEST.CUSTUM_EVAL", "TEST.CUSTUM_PATH",
     "TEST.RELATION.ZERO_SHOT_TRIPLETS", "TEST.RELATION.SYNC_GATHER", "TEST.RELATION.MULTIPLE_PREDS",
 )  # fmt: skip
-_NEEDED = ("task", "protocol", "metrics", "recall_by_predicate", "test_set", "zero_shot")
 _FOREIGN = {"model": "another program", "supervision": "full", "bias": False, "text": "not known"}
 # Training decides these; everything else is as the test had it.
 _OF_TRAINING = ("SOLVER.", "DATASETS.TRAIN", "DATASETS.NUM_VAL_IM", "DTYPE")
@@ -141,23 +141,21 @@ def read_run(folder: str | Path, dataset: str = "") -> Run:
     if not folder.is_dir():
         raise InputError(f"output directory {folder} does not exist")
     results = _results_folder(folder, dataset)
-    evaluation = _read_json(results / "evaluation.json")
+    evaluation = read_json(results / "evaluation.json", json_schemas.AnyEvaluation, "results")
     if evaluation.get("task") == "detection":
         raise InputError(f"{results / 'evaluation.json'} is of a detector; relation models can be compared")
-    missing = [name for name in _NEEDED if name not in evaluation]
-    if not missing and not isinstance(evaluation["protocol"], dict):
-        missing = ["the fields of the protocol"]
-    if missing:
-        raise InputError(
-            f"{results / 'evaluation.json'} lacks {', '.join(missing)}: an older version wrote it; test the model again"
-        )
+    try:
+        conform(evaluation, json_schemas.Evaluation, f"results {results / 'evaluation.json'}")
+    except InputError as error:
+        raise InputError(f"{error}; if an older version wrote it, test the model again") from None
     # predictions of another program come without a configuration
     tested = {} if "predictions" in evaluation else _read_config(results / "config.yml")
     trained = _read_config(folder / "config.yml") if (folder / "config.yml").exists() else tested
     config = tested | {key: value for key, value in trained.items() if key.startswith(_OF_TRAINING)}
     tags_file = folder / "run.json"
-    tags = check_tags(_read_json(tags_file), tags_file) if tags_file.exists() else {}
-    cost = _read_json(results / "cost.json") if (results / "cost.json").exists() else {}
+    tags = read_tags(tags_file) if tags_file.exists() else {}
+    cost_file = results / "cost.json"
+    cost = read_json(cost_file, json_schemas.Cost) if cost_file.exists() else {}
     curves = read_curves(folder / "metrics.json")
     times = [1000 * value for _, value in curves.pop("time", [])]
     seconds = cost.get("seconds_per_image")
@@ -189,14 +187,8 @@ def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     curves: dict[str, list[tuple[int, float]]] = {}
     if not path.exists():
         return curves
-    lines = path.read_text().splitlines()
-    for number, text in enumerate(lines, 1):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise InputError(f"line {number} of {path} is no json: {error}") from error
+    for number, line in json_lines(path, json_schemas.MetricsLine, "metrics", whole=True):
+        conform(line, json_schemas.MetricsValues, f"metrics {path}, line {number}")
         for name, value in line.items():
             if name != "iteration":
                 curves.setdefault(name, []).append((line["iteration"], value))
@@ -225,29 +217,18 @@ def _metrics(found: dict[str, float | None], top_k: Sequence[int]) -> dict[str, 
 def _seed(folder: Path) -> int | None:
     """The seed that the last checkpoint holds."""
     path = folder / "model_final.pth"
-    if not path.exists() and (folder / "last_checkpoint").exists():
-        path = folder / Path((folder / "last_checkpoint").read_text().strip()).name
-    return load_torch(path, mmap=True).get("seed") if path.exists() else None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no json: {error}") from error
+    if not path.exists() and (folder / LAST_CHECKPOINT).exists():
+        path = Path(last_checkpoint_of(str(folder)))
+    return load_checkpoint(path, mmap=True).get("seed") if path.exists() else None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     """A saved configuration as {dotted key: value}; not checked against today's keys, a report shows what was."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist: an older version wrote the results; test the model again")
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{path} holds no configuration")
-    return dict(_flat(tree))
+    content = read_yaml(path, "configuration", "an older version wrote the results; test the model again")
+    found = dict(_flat(content))
+    if "MODEL.ROI_RELATION_HEAD.PREDICTOR" not in found:
+        raise InputError(f"configuration {path} names no MODEL.ROI_RELATION_HEAD.PREDICTOR: it is of no relation model")
+    return found
 
 
 def _flat(tree: dict[str, Any], prefix: str = ""):

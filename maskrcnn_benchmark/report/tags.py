@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, get_args
 
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import read_json
 
 HEAD = "MODEL.ROI_RELATION_HEAD."
-# The keys of run.json with the types that they take.
-TAGS: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "supervision": (str,),
-    "seed": (int,),
-    "bias": (bool,),
-    "text": (str,),
-    "help": (str,),
-    "part": (str,),
-    "curve": (int, float),
-}
 # What a model was given besides its training, in the order of a report.
-HELP = ("nothing", "prior", "second opinion", "both")
+HELP: tuple[str, ...] = get_args(json_schemas.Help)
 _CONTEXTS = {"motifs": "Motifs", "vctree": "VCTree", "transformer": "Transformer", "vtranse": "VTransE"}
 _MODELS = {"MotifPredictor": "Motifs", "VCTreePredictor": "VCTree", "TransformerPredictor": "Transformer",
            "IMPPredictor": "IMP"}  # fmt: skip
 
 
-def check_tags(tags: Any, path: Path) -> dict[str, Any]:
+def read_tags(path: Path) -> dict[str, Any]:
     """The tags of a `run.json`.
 
     Raises:
-        InputError: anything but a dictionary of `TAGS`.
+        InputError: a tag that there is not, or of another type.
     """
-    if not isinstance(tags, dict):
-        raise InputError(f"{path} must hold a dictionary of the tags {', '.join(TAGS)}")
-    for name, value in tags.items():
-        if name not in TAGS:
-            raise InputError(f"{path} has the tag {name!r}; tags are {', '.join(TAGS)}")
-        if type(value) not in TAGS[name]:
-            wanted = " or ".join(kind.__name__ for kind in TAGS[name])
-            raise InputError(f"{path}: the tag {name} must be {wanted}, found {value!r}")
-    if tags.get("help", HELP[0]) not in HELP:
-        raise InputError(f"{path}: the tag help is {tags['help']!r}; it must be {', '.join(HELP[:-1])} or {HELP[-1]}")
+    tags = read_json(path, json_schemas.Tags, "run file")
+    known = json_schemas.Tags.__annotations__
+    if unknown := sorted(set(tags) - set(known)):
+        raise InputError(f"{path} has the tag {unknown[0]!r}; tags are {', '.join(known)}")
     return tags
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .registry import Registry
-from .safe_pickle import load_pickle
+from .safe_pickle import load_pickle, state_dict_of
 
 # What torchvision's networks saw: RGB in 0..1, minus this mean, divided by this deviation.
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
@@ -63,17 +63,23 @@ def _module_name(blob: str) -> str:
 def _load_c2_pickled_weights(file_path: str) -> dict[str, np.ndarray]:
     """The arrays of a Caffe2 pickle by blob name, without the momentum of its optimizer."""
     data = load_pickle(file_path)
-    blobs = data.get("blobs", data) if isinstance(data, dict) else {}
+    blobs = data.get("blobs", data) if isinstance(data, dict) else None
+    if not isinstance(blobs, dict) or not all(isinstance(name, str) for name in blobs):
+        raise InputError(f"weights file {file_path} holds no blobs of Caffe2: expected arrays by name")
     weights = {k: v for k, v in blobs.items() if isinstance(v, np.ndarray) and not k.endswith("_momentum")}
+    for name, value in weights.items():
+        if value.dtype.kind != "f":
+            raise InputError(f"weights file {file_path}: the blob {name} is of {value.dtype}, expected real numbers")
     if not weights:
         raise InputError(f"weights file {file_path} holds no blobs of Caffe2")
-    return weights
+    return {name: np.asarray(value, dtype=value.dtype.newbyteorder("=")) for name, value in weights.items()}
 
 
 def load_resnet_c2_format(cfg, f: str) -> dict[str, dict[str, Tensor]]:
     """A ResNet, or a Faster R-CNN on one, of Caffe2 as a checkpoint, {"model": state dict}."""
     blobs = _load_c2_pickled_weights(f)
-    return {"model": {_module_name(name): torch.from_numpy(value) for name, value in blobs.items()}}
+    tensors = {_module_name(name): torch.from_numpy(value) for name, value in blobs.items()}
+    return {"model": state_dict_of(f, tensors, "blobs")}
 
 
 # Loaders by MODEL.BACKBONE.CONV_BODY.

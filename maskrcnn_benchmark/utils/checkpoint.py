@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import glob
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,13 +23,14 @@ from .c2_model_loading import (
 from .errors import InputError
 from .files import atomic_write
 from .hub import SCHEME, hub_file
+from .last_checkpoint import LAST_CHECKPOINT, checkpoints_in, last_checkpoint_of, newest_checkpoint
 from .miscellaneous import save_config
 from .model_serialization import LoadingReport, load_state_dict, strip_prefix_if_present
 from .model_zoo import cache_url
 from .run_identity import changed_settings, other_run, run_differences, run_identity, settings_of
-from .safe_pickle import load_safetensors, load_torch
+from .safe_pickle import load_checkpoint, load_safetensors
 
-LAST_CHECKPOINT = "last_checkpoint"
+Names = tuple[list[str], list[str]]  # of classes and of predicates by number, background first
 
 
 class Checkpointer:
@@ -91,6 +91,9 @@ class Checkpointer:
         with_optim: bool = True,
         update_schedule: bool = False,
         load_mapping: Mapping[str, str] | None = None,
+        needs: Sequence[str] = (),
+        spares: Sequence[str] = (),
+        names: Names | None = None,
     ) -> dict[str, Any]:
         """Load `f`, or, without it, what `last_checkpoint` names; nothing where there is neither.
 
@@ -101,6 +104,8 @@ class Checkpointer:
             with_optim: load optimizer and scheduler, too.
             update_schedule: keep the schedule as it is configured now, and only set its iteration.
             load_mapping: see `align_and_update_state_dicts`.
+            needs, spares: see `load_state_dict`.
+            names: of classes and predicates that the model is for; a checkpoint of others is refused.
 
         Returns:
             the other entries of the file (`iteration`, class names and so on).
@@ -121,11 +126,10 @@ class Checkpointer:
         checkpoint = self._load_file(f)
         if not isinstance(checkpoint.get("model"), dict):
             raise InputError(f"weights file {f} has no state dict under the name 'model'")
-        self.report = load_state_dict(self.model, checkpoint.pop("model"), load_mapping, source=f)
-        if resume and not self.report.complete:
-            raise InputError(
-                f"{f} does not fit the model, so training cannot go on from it and it cannot be tested: {self.report}"
-            )
+        if names is not None:
+            _check_names(f, checkpoint, names, "" in needs or resume)
+        needs = ("",) if resume else needs
+        self.report = load_state_dict(self.model, checkpoint.pop("model"), load_mapping, f, needs, spares)
         optimizer, scheduler = checkpoint.pop("optimizer", None), checkpoint.pop("scheduler", None)
         if with_optim and self.optimizer is not None and optimizer is not None:
             self.logger.info("loading optimizer from %s", f)
@@ -135,9 +139,18 @@ class Checkpointer:
         return checkpoint
 
     def resume_or_load(
-        self, f: str | None = None, update_schedule: bool = False, load_mapping: Mapping[str, str] | None = None
+        self,
+        f: str | None = None,
+        update_schedule: bool = False,
+        load_mapping: Mapping[str, str] | None = None,
+        needs: Sequence[str] = (),
+        spares: Sequence[str] = (),
+        names: Names | None = None,
     ) -> dict[str, Any]:
         """Go on with the run that is in the output folder, or start a new one from the weights in `f`.
+
+        Args:
+            load_mapping, needs, spares, names: of a new run, see `load`.
 
         Returns:
             the further entries of the checkpoint to go on from (`iteration` and so on); nothing for a new run.
@@ -145,7 +158,7 @@ class Checkpointer:
         if self.has_checkpoint():
             return self.load(update_schedule=update_schedule)
         if f:
-            self.load(f, with_optim=False, load_mapping=load_mapping)
+            self.load(f, False, load_mapping=load_mapping, needs=needs, spares=spares, names=names)
         else:
             self.logger.info("no weights are given: the model starts from scratch")
         return {}
@@ -178,7 +191,7 @@ class Checkpointer:
 
     def _is_there(self) -> bool:
         """Whether `get_checkpoint_file` finds a file: a kill can fall between a first checkpoint and its name."""
-        return self._has_last_checkpoint() or (self.optimizer is not None and bool(_checkpoints_in(self.save_dir)))
+        return self._has_last_checkpoint() or (self.optimizer is not None and bool(checkpoints_in(self.save_dir)))
 
     def _check_finite(self, name: str) -> None:
         tensors = [*self.model.state_dict().items()]
@@ -203,17 +216,14 @@ class Checkpointer:
     def _load_file(self, f: str) -> dict[str, Any]:
         if f.endswith(".safetensors"):
             return {"model": load_safetensors(f)}
-        loaded = load_torch(f)
-        if not isinstance(loaded, dict):
-            raise InputError(f"weights file {f} holds no dictionary but {type(loaded).__name__}")
-        return loaded
+        return load_checkpoint(f)
 
     def _load_optimizer(self, state: dict[str, Any], f: str) -> None:
         """Restore what the optimizer has gathered; learning rates, weight decay and momentum are as configured now."""
         configured = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         try:
             self.optimizer.load_state_dict(state)
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # of any kind where it is no state of an optimizer
             raise InputError(f"the optimizer state in {f} does not fit the parameters to train: {error}") from error
         for group, options in zip(self.optimizer.param_groups, configured, strict=True):
             group.update(options)
@@ -229,6 +239,12 @@ class Checkpointer:
         """Restore what the schedule has counted, or, without a state, its iteration; its settings are as configured."""
         if state is not None:
             self.logger.info("loading scheduler from %s", f)
+            for name, value in state.items():
+                here = getattr(self.scheduler, name, None)
+                if callable(here) or not _alike(here, value):
+                    raise InputError(
+                        f"the schedule in {f} has the value {value!r} of {name}, expected one like {here!r}"
+                    )
             self.scheduler.load_state_dict(state)
         else:
             self.logger.info("the schedule goes on at iteration %d and counts validations anew", iteration)
@@ -237,48 +253,30 @@ class Checkpointer:
             group["lr"] = lr
 
 
-def last_checkpoint_of(folder: str) -> str:
-    """The file that a folder's `last_checkpoint` names; where the folder was moved since, the file of that name in it.
-
-    Raises:
-        InputError: there is none, it cannot be read, or it names a file that does not exist.
-    """
-    record = os.path.join(folder, LAST_CHECKPOINT)
-    try:
-        with open(record, encoding="utf-8") as stream:
-            path = stream.read().strip()
-    except FileNotFoundError as error:
-        raise InputError(f"folder {folder} has no {LAST_CHECKPOINT}; give the path of a .pth file in it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{record} is damaged ({error}): {_MENDED}") from error
-    for place in (os.path.join(folder, os.path.basename(path)), path):
-        if path and "\0" not in path and os.path.isfile(place):
-            return place
-    if not path:
-        raise InputError(f"{record} is damaged (it is empty): {_MENDED}")
-    raise InputError(f"{record} names {path[:200]!r}, which does not exist: {_MENDED}")
+def _check_names(f: str, checkpoint: Mapping[str, Any], names: Names, with_predicates: bool) -> None:
+    """Refuse a checkpoint whose classes, or predicates, are others than those of the data, or in another order."""
+    for key, wanted, counts in (("obj_classes", names[0], True), ("rel_classes", names[1], with_predicates)):
+        held = checkpoint.get(key)
+        if not counts or not held or not wanted or held == wanted:
+            continue
+        place = next((i for i, pair in enumerate(zip(held, wanted, strict=False)) if pair[0] != pair[1]), None)
+        if place is None:
+            said = f"{len(held)} names, but the data set has {len(wanted)}"
+        else:
+            said = f"{held[place]!r} as number {place}, but the data set has {wanted[place]!r}"
+        raise InputError(f"{f} is of other data: its {key} have {said}")
 
 
-_MENDED = "write the name of the checkpoint to go on from into it, or train with --start-anew"
-
-
-def newest_checkpoint(folder: str) -> str:
-    """The checkpoint of the most iterations in a folder that has any.
-
-    Raises:
-        InputError: one of them cannot be read.
-    """
-    return max(_checkpoints_in(folder), key=_iteration_of)
-
-
-def _checkpoints_in(folder: str) -> list[str]:
-    return sorted(glob.glob(os.path.join(glob.escape(folder), "model_*.pth"))) if folder else []
-
-
-def _iteration_of(path: str) -> int:
-    content = load_torch(path, mmap=True)
-    iteration = content.get("iteration") if isinstance(content, dict) else None
-    return iteration if isinstance(iteration, int) else -1
+def _alike(here: Any, value: Any) -> bool:
+    """Whether a value of a saved state may take the place of what is here."""
+    if here is None or value is None:
+        return True
+    if isinstance(here, (list, tuple)):
+        same = isinstance(value, (list, tuple)) and all(not here or _alike(here[0], one) for one in value)
+        return same
+    if isinstance(here, (int, float)) and not isinstance(here, bool):
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, type(here))
 
 
 class DetectronCheckpointer(Checkpointer):
@@ -307,6 +305,9 @@ class DetectronCheckpointer(Checkpointer):
         with_optim: bool = True,
         update_schedule: bool = False,
         load_mapping: Mapping[str, str] | None = None,
+        needs: Sequence[str] = (),
+        spares: Sequence[str] = (),
+        names: Names | None = None,
     ) -> dict[str, Any]:
         """As `Checkpointer.load`; a model without optimizer that has a `last_checkpoint` takes no `catalog://` name.
 
@@ -316,7 +317,7 @@ class DetectronCheckpointer(Checkpointer):
         if f and f.startswith("catalog://") and self.optimizer is None and self._has_last_checkpoint():
             self.logger.info("%s is where training began: loading what was trained since", f)
             f = None
-        checkpoint = super().load(f, with_optim, update_schedule, load_mapping)
+        checkpoint = super().load(f, with_optim, update_schedule, load_mapping, needs, spares, names)
         checkpoint.pop("run", None)
         self.changed = changed_settings(self.cfg, checkpoint.pop("settings", None))
         return checkpoint

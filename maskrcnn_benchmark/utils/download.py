@@ -20,8 +20,10 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
+from . import json_schemas
 from .errors import InputError
 from .files import flush_folder
+from .json_files import read_json
 
 _BLOCK = 1 << 16  # what is lost of an answer that breaks off is less
 _TIMEOUT = (15, 60)  # seconds: to connect, and between two blocks
@@ -170,10 +172,10 @@ class _Part:
     def _noted_validator(self) -> str | None:
         """What the server said the part is a part of; None where there is no part, or one of another address."""
         try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = read_json(self.note, json_schemas.PartNote)
+        except InputError:
             return None
-        return note.get("validator") if note.get("url") == self.url else None
+        return note["validator"] if note["url"] == self.url else None
 
     def _is_known_by_digest(self) -> bool:
         """Whether a part of any origin may be used, because the whole will be verified."""

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,42 @@ from pathlib import Path
 import psutil
 
 from .errors import InputError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}  # fmt: skip
+
+
+def check_file(path: str | os.PathLike, what: str = "file", hint: str = "", most_bytes: int | None = None) -> None:
+    """Look at a file before it is opened: opening a pipe waits for ever, a device may never end.
+
+    Args:
+        what: how the message calls the file.
+        hint: what it adds where there is none.
+        most_bytes: the largest that is read; None: any.
+
+    Raises:
+        InputError: no such file, something else than a regular file, or a larger one.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{what} {path} does not exist{f'; {hint}' if hint else ''}") from None
+    except (OSError, ValueError) as error:  # no permission, a name too long or with a zero byte
+        raise InputError(f"{what} {os.fspath(path)!r} cannot be read: {error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise InputError(f"{what} {path} is {kind}, expected a regular file")
+    if most_bytes is not None and status.st_size > most_bytes:
+        raise InputError(f"{what} {path} has {status.st_size:,} bytes; at most {most_bytes:,} are read")
+
+
+def is_within(path: str | os.PathLike, folders: Sequence[str | os.PathLike]) -> bool:
+    """Whether a file lies below one of the folders once all links are followed."""
+    real = Path(os.path.realpath(path))
+    return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
+
 
 # Names of temporary files and folders: a dot, the name without suffix, the process, four random bytes, the suffix.
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}(\.[^.]*)?")

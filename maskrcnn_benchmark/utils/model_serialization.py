@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from .errors import InputError
 from .retired import retired_tensors
+from .safe_pickle import state_dict_of
 
 _NAMES_SHOWN = 8
 
@@ -105,11 +106,17 @@ def align_and_update_state_dicts(
     return report
 
 
+def _is_needed(name: str, needs: Sequence[str], spares: Sequence[str]) -> bool:
+    return name.startswith(tuple(needs)) and not name.startswith(tuple(spares))
+
+
 def load_state_dict(
     model: nn.Module,
     loaded_state_dict: Mapping[str, Tensor],
     load_mapping: Mapping[str, str] | None = None,
     source: str = "the checkpoint",
+    needs: Sequence[str] = (),
+    spares: Sequence[str] = (),
 ) -> LoadingReport:
     """Load what matches by name, and log the counts.
 
@@ -118,11 +125,15 @@ def load_state_dict(
 
     Args:
         source: what the messages call the file.
+        needs: parts of the model whose tensors must all come from the file, each in its shape; "" is the whole model.
+        spares: parts of them that may be missing all the same.
 
     Raises:
-        InputError: nothing matched of a part that was to be loaded, or nothing at all.
+        InputError: no state dict, nothing matched of a part that was to be loaded, or nothing at all; a tensor that is
+            needed is missing, of another shape or kind, or not finite.
     """
     model_state_dict = model.state_dict()
+    loaded_state_dict = state_dict_of(source, loaded_state_dict)
     loaded = strip_prefix_if_present(loaded_state_dict, prefix="module.")
     if why := retired_tensors(loaded):
         raise InputError(f"{source} cannot be loaded: {why}")
@@ -147,6 +158,19 @@ def load_state_dict(
             + (f"other shape: {', '.join(shapes[:_NAMES_SHOWN])}" if shapes else f"the file holds {held}")
             + "; is it the right file, and does the configuration fit it?"
         )
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not model_state_dict[name].is_floating_point():
+            raise InputError(
+                f"weights file {source}: {name} is of {model_state_dict[name].dtype}, expected real numbers"
+            )
+    unfit = LoadingReport(
+        matched=report.matched,
+        missing=[name for name in report.missing if _is_needed(name, needs, spares)],
+        other_shape={name: shapes for name, shapes in report.other_shape.items() if _is_needed(name, needs, spares)},
+        unused=report.unused,
+    )
+    if not unfit.complete:
+        raise InputError(f"{source} does not fit the model: {unfit}; is it of this model and of this data set?")
     model.load_state_dict(model_state_dict)
     log = logging.getLogger("maskrcnn_benchmark")
     log.log(logging.WARNING if report.other_shape else logging.INFO, "%s: %s", source, report)

@@ -13,7 +13,7 @@ from torch import nn
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 
 from .model_serialization import part_of, strip_prefix_if_present
-from .safe_pickle import load_torch
+from .safe_pickle import load_checkpoint, state_dict_of
 
 # Keys that name a place, the machine, or what only evaluation reads.
 _FREE = (
@@ -69,16 +69,13 @@ def run_differences(cfg, f: str, model: nn.Module | None = None, run: dict[str, 
     Raises:
         InputError: a file that cannot be read.
     """
-    checkpoint = load_torch(f, mmap=True)
-    if not isinstance(checkpoint, dict):
-        checkpoint = {}
-    if isinstance(checkpoint.get("run"), dict):
+    checkpoint = load_checkpoint(f, mmap=True)
+    if "run" in checkpoint:
         return _differences(run or run_identity(cfg), checkpoint["run"])
     # one of SGB: all that tells is whether it holds a training state of such a model
     lacks = {"optimizer", "iteration"} - checkpoint.keys()
     if model is not None:
-        state_dict = checkpoint.get("model")
-        names = strip_prefix_if_present(state_dict if isinstance(state_dict, dict) else {}, "module.")
+        names = strip_prefix_if_present(state_dict_of(f, checkpoint.get("model"), "'model'"), "module.")
         lacks |= {part_of(name) for name in model.state_dict()} - {part_of(name) for name in names}
     return [f"it has no {part}" for part in sorted(lacks)]
 

@@ -32,7 +32,7 @@ def test_places(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("[1, 2]", "must hold names"),
+        ("[1, 2]", "must hold (names|keys and values)"),
         ("a: [1", "is not valid YAML"),
         ({"a": 1}, "must hold keys and values"),
         ({"a": {"file": []}}, "file is no key of the manifest"),

@@ -137,7 +137,7 @@ def test_an_absolute_path_is_a_base_too(config, tmp_path):
         ("SOLVER: {MAX_ITER: x}", r"configuration file \S*/base.yaml: SOLVER.MAX_ITER must be of type int"),
         ("[1, 2]", r"configuration file \S*/base.yaml must hold keys and values, found list"),
         ("SOLVER: [1", r"configuration file \S*/base.yaml is not valid YAML"),
-        ("_BASE_: none.yaml", r"configuration file \S*/none.yaml does not exist \(_BASE_ of \S*/base.yaml\)"),
+        ("_BASE_: none.yaml", r"configuration file \S*/none.yaml does not exist; _BASE_ of \S*/base.yaml names it"),
         ("_BASE_: own.yaml", r"files are each other's _BASE_: \S*/own.yaml -> \S*/base.yaml -> \S*/own.yaml"),
         ("_BASE_: base.yaml", r"files are each other's _BASE_: \S*/own.yaml -> \S*/base.yaml -> \S*/base.yaml"),
         ("_BASE_: 3", r"configuration file \S*/base.yaml: _BASE_ must be a path or a list of them, found 3"),

@@ -34,11 +34,20 @@ def test_graphs_json(folder):
     ("content", "message"),
     [
         (changed(VRD, "a.jpg", 0, "predicate", value=2), "image a.jpg: the predicate is 2; it must be .* from 0 to 1"),
-        (changed(VRD, "a.jpg", 0, "subject", "category", value=-1), "image a.jpg: the category of the subject is -1"),
-        (changed(VRD, "a.jpg", 1, "object", value={}), "image a.jpg: 'category' is missing"),
-        (changed(VRD, "a.jpg", 1, "object", "bbox", value=[1, 2, 3]), "image a.jpg: box .* must be four numbers"),
+        (
+            changed(VRD, "a.jpg", 0, "subject", "category", value=-1),
+            r"\[0\].subject.category: .* >= 0, found -1",
+        ),
+        (
+            changed(VRD, "a.jpg", 1, "object", value={}),
+            r"a.jpg.*object missing required field category",
+        ),
+        (
+            changed(VRD, "a.jpg", 1, "object", "bbox", value=[1, 2, 3]),
+            r"\['a.jpg'\]\[1\].object.bbox: expected a list of length 4",
+        ),
         ({"c.jpg": []}, r"image c.jpg: image c\.jpg is in none of .*images"),
-        ([], "must hold an object with file names as keys, found a list"),
+        ([], "expected an object, got a list"),
     ],
 )
 def test_what_is_wrong_with_vrd_is_named(folder, content, message):
@@ -51,17 +60,23 @@ def test_what_is_wrong_with_vrd_is_named(folder, content, message):
     ("content", "message"),
     [
         (changed(GRAPHS, "a.jpg", "relations", 0, "object", value=2), "image a.jpg: the object of a relation is 2"),
-        (changed(GRAPHS, "a.jpg", "objects", 0, "name", value=5), "image a.jpg: the name of an object is 5"),
+        (
+            changed(GRAPHS, "a.jpg", "objects", 0, "name", value=5),
+            r"image a.jpg, objects\[0\].name: expected a text, found 5",
+        ),
         (
             changed(GRAPHS, "a.jpg", "objects", 0, "box", value=[1, 2, 3, "x"]),
-            "image a.jpg: box .* must be four numbers",
+            r"image a.jpg, objects\[0\].box.*: expected",
         ),
-        (changed(GRAPHS, "a.jpg", "objects", 0, "box", value=[1, 2, 3, 10**400]), "image a.jpg: .*too large"),
-        (changed(GRAPHS, "a.jpg", "objects", 0, "box", value=None), "image a.jpg: box None must be four numbers"),
+        (changed(GRAPHS, "a.jpg", "objects", 0, "box", value=[1, 2, 3, 10**400]), "has a number of 401 digits"),
+        (
+            changed(GRAPHS, "a.jpg", "objects", 0, "box", value=None),
+            r"image a.jpg, objects\[0\].box: expected a list, got null",
+        ),
         (changed(GRAPHS, "a.jpg", "objects", 0, "name", value="__background__"), "which is the background"),
-        (changed(GRAPHS, "a.jpg", "objects", 0, "name", value="two\nlines"), "no line ends"),
+        (changed(GRAPHS, "a.jpg", "objects", 0, "name", value="two\nlines"), "a name, .* no line ends"),
         (changed(GRAPHS, "a.jpg", "relations", 0, "predicate", value="__background__"), "which is the background"),
-        (changed(GRAPHS, "a.jpg", value={}), "image a.jpg: 'objects' is missing"),
+        (changed(GRAPHS, "a.jpg", value={}), "image a.jpg: object missing required field objects"),
     ],
 )
 def test_what_is_wrong_with_graphs_is_named(folder, content, message):

@@ -49,7 +49,7 @@ def as_text(content, key):
         ),
         (
             changed(COCO, "relations", 1, "object_id", value=[]),
-            r"number 1: object_id \[\] \(list\) is in no annotation",
+            r"relations\[1\].object_id: expected .*, got a list",
         ),
         (changed(COCO, "relations", 1, "category_id", value=9), "category_id 9 .* is in no relation_categories"),
         (changed(COCO, "annotations", 1, "image_id", value=9), "relations, number 0: its subject is in image 9"),
@@ -62,16 +62,19 @@ def as_text(content, key):
         (as_text(COCO, "categories"), r"annotation 51: category_id 3 \(int\) is in no category; ids are text there"),
         (as_text(COCO, "annotations"), r"subject_id 51 \(int\) is in no annotation; ids are text there"),
         (changed(COCO, "annotations", 1, "image_id", value="7"), r"image_id '7' \(str\) .*; ids are numbers there"),
-        (changed(COCO, "annotations", 1, "id", value=None), "annotations, number 1: the id is None"),
-        (changed(COCO, "annotations", 1, value=5), "annotations, number 1: 5 is no object"),
-        (changed(COCO, "annotations", value={}), "annotations is a dict, expected a list"),
-        (changed(COCO, "annotations", 1, "bbox", value=[1, 2, 3]), "annotation 51: box .* must be four numbers"),
+        (changed(COCO, "annotations", 1, "id", value=None), r"annotations\[1\].id: expected .*, got null"),
+        (changed(COCO, "annotations", 1, value=5), r"annotations\[1\]: expected an object, found 5"),
+        (changed(COCO, "annotations", value={}), "annotations: expected a list, got an object"),
+        (
+            changed(COCO, "annotations", 1, "bbox", value=[1, 2, 3]),
+            r"annotations\[1\].bbox: expected a list of length 4, got 3",
+        ),
         (changed(COCO, "images", 0, "file_name", value="../a.jpg"), "must be the name of a file in one of the folders"),
         (changed(COCO, "images", 0, "file_name", value="nowhere.jpg"), "image nowhere.jpg is in none of"),
         ({"images": [], "categories": [], "annotations": []}, "relations and relation_categories, .* found neither"),
         ({**COCO, "rel_annotations": []}, "found both of them"),
-        ({"data": []}, "has no categories"),
-        ([], "must hold an object with the names of lists as keys, found a list"),
+        ({"data": []}, "missing required field images|missing required field categories"),
+        ([], "expected an object, got a list"),
     ],
 )
 def test_what_is_wrong_is_named(folder, content, message):
@@ -143,7 +146,7 @@ def test_what_is_wrong_with_a_file_of_relations_is_named(folder):
         read(folder, COCO, changed(REL, "train", "7", 0, value=[0, 2, 1]))
     with pytest.raises(InputError, match="the predicate 0, which is the background"):
         read(folder, COCO, changed(REL, "train", "7", 0, value=[0, 1, 0]))
-    with pytest.raises(InputError, match=r"the split test: 'test' is missing"):
+    with pytest.raises(InputError, match=r"the split test: it is missing"):
         read(folder, COCO, REL, "test")
 
 

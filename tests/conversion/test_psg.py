@@ -75,14 +75,14 @@ def test_splits_are_those_of_the_file(folder):
     ("content", "message"),
     [
         (changed(PSG, "data", 2, "image_id", value="1"), "data: the id '1' comes twice"),
-        (changed(PSG, "data", 0, "image_id", value=None), "data, number 0: the id is None"),
+        (changed(PSG, "data", 0, "image_id", value=None), r"data\[0\].image_id: expected .*, got null"),
         (changed(PSG, "data", 0, "relations", 0, value=[0, 3, 0]), "image 1.jpg: an object of a relation is 3"),
         (changed(PSG, "data", 0, "relations", 0, value=[0, 1, 2]), "image 1.jpg: a predicate is 2"),
         (changed(PSG, "data", 0, "annotations", 0, "category_id", value=3), "category_id is 3; .* from 0 to 2"),
-        (changed(PSG, "data", 0, "annotations", 0, "bbox_mode", value=4), "bbox_mode is 4"),
+        (changed(PSG, "data", 0, "annotations", 0, "bbox_mode", value=4), "bbox_mode: invalid enum value 4"),
         (changed(PSG, "data", 0, "segments_info", value=[{}]), "1 segments, but 3 annotations"),
         (changed(PSG, "data", 0, "file_name", value="9.jpg"), "image 9.jpg is in none of"),
-        ({"data": []}, "thing_classes: 'thing_classes' is missing"),
+        ({"data": []}, "missing required field thing_classes"),
     ],
 )
 def test_what_is_wrong_is_named(folder, content, message):

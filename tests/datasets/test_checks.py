@@ -67,9 +67,9 @@ def test_counts_agree_with_a_plain_loop(files):
     [
         ("labels", 0, 151, "labels has the numbers 151, expected 1 to 150"),
         ("predicates", slice(0, 2), 0, "predicates has the numbers 0, expected 1 to 50"),
-        ("split", 3, 7, "split has the numbers 7, expected 0 to 2"),
+        ("split", 3, 7, "split has 1 values out of 0 to 2, the first is 7"),
         ("boxes_1024", 2, [100, 100, 0, 5], "boxes of no extent"),
-        ("boxes_1024", 2, [3000, 100, 10, 10], "1 boxes lie wholly outside of their image, rows: 2"),
+        ("boxes_1024", 2, [2000, 100, 10, 10], "1 boxes lie wholly outside of their image, rows: 2"),
         ("relationships", 0, [0, 10**6], "point to boxes of another image"),
     ],
 )
@@ -114,9 +114,9 @@ def test_boxes_that_reach_out_and_odd_relations_are_noted(files):
     [
         ("dict_file", lambda d: {**d, "label_to_idx": {**d["label_to_idx"], "cow": 500}}, "label_to_idx are not 1 to"),
         ("dict_file", lambda d: {**d, "idx_to_predicate": {}}, "idx_to_predicate is not the inverse"),
-        ("dict_file", lambda d: {"label_to_idx": {}}, "has no predicate_to_idx"),
+        ("dict_file", lambda d: {"label_to_idx": {}}, "missing required field predicate_to_idx"),
         ("image_file", lambda d: d[:-1], "lists 71 images, but"),
-        ("image_file", lambda d: {"images": d}, "is no list of image_id"),
+        ("image_file", lambda d: {"images": d}, "expected a list, got an object"),
     ],
 )
 def test_damaged_lists_are_found(files, key, change, message):

@@ -31,7 +31,7 @@ def test_16_bit_images_are_scaled(tmp_path, suffix):
 
 def test_float_images_are_scaled(tmp_path):
     path = tmp_path / "float.tif"
-    Image.fromarray(np.array([[0, 0.5, 1, np.nan]], dtype=np.float32)).save(path)
+    Image.fromarray(np.array([[0, 0.5, 1, 0]], dtype=np.float32)).save(path)
     assert np.asarray(load_image(path))[0, :, 1].tolist() == [0, 128, 255, 0]
 
 
@@ -63,6 +63,13 @@ def test_broken_files_are_named(tmp_path):
             load_image(path)
     with pytest.raises(InputError, match=r"missing\.png does not exist"):
         image_size(tmp_path / "missing.png")
+
+
+def test_values_that_are_no_numbers_are_named(tmp_path):
+    path = tmp_path / "deep.tiff"
+    Image.fromarray(np.array([[0, np.nan]], dtype=np.float32)).save(path)
+    with pytest.raises(InputError, match=r"deep\.tiff cannot be read: it has values that are nan or infinite"):
+        load_image(path)
 
 
 def test_an_image_too_large_to_be_true_is_named(tmp_path, monkeypatch):

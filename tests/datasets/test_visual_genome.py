@@ -216,7 +216,7 @@ def test_custom_images_are_those_of_a_folder_or_of_a_list(tmp_path):
     assert len(vg_dataset("test", custom_eval=True, custom_path=str(tmp_path / "list.json"))) == 1
     for wrong in ({"a.png": 1}, [5], "a.png"):
         (tmp_path / "list.json").write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match=r"list\.json must hold a list of paths of images"):
+        with pytest.raises(InputError, match=r"list\.json.*: expected"):
             vg_dataset("test", custom_eval=True, custom_path=str(tmp_path / "list.json"))
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match="CUSTUM_PATH"):
@@ -342,7 +342,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(files, array, rows, value
         ("predicates", lambda a: a[:-3], r"predicates has the shape \[\d+, 1\], expected"),
         ("labels", lambda a: a[:, 0], r"labels has the shape \[\d+\], expected \[\d+, 1\]"),
         ("relationships", lambda a: a.astype(float), "relationships holds float64, expected whole numbers"),
-        ("predicate_weights", lambda a: -np.ones(len(a)), "predicate_weights that are negative"),
+        ("predicate_weights", lambda a: -np.ones(len(a)), "predicate_weights has .* values out of 0 to"),
         ("predicate_weights", lambda a: np.ones(3), r"predicate_weights has the shape \[3\]"),
     ],
 )

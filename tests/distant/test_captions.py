@@ -84,9 +84,9 @@ def test_captions_and_triplets_are_read_line_by_line(tmp_path):
     ("read", "content", "message"),
     [
         (read_captions, '{"text": "a man"}', 'line 1: expected a text or an object with a text in "caption"'),
-        (read_captions, "a man", "no file of json lines"),
-        (read_triplets, '["man", "riding"]', r"entry 1: expected \[subject, predicate, object\]"),
-        (read_synonyms, '{"man": "gentleman"}', "must be a json object"),
+        (read_captions, "a man", "line 1 is cut short or no json"),
+        (read_triplets, '["man", "riding"]', "line 1: expected a list of length 3, got 2"),
+        (read_synonyms, '{"man": "gentleman"}', r"\['man'\]: expected a list, found 'gentleman'"),
     ],
 )
 def test_malformed_files_are_named(read, content, message, tmp_path):

@@ -14,7 +14,7 @@ from killable import start
 from small_run import NAME, assert_same, write_config
 from support import PARITY
 
-from maskrcnn_benchmark.utils.checkpoint import last_checkpoint_of
+from maskrcnn_benchmark.utils.last_checkpoint import last_checkpoint_of
 
 KILLS = 4  # of each job
 

@@ -33,10 +33,10 @@ def test_settings_differ_from_the_model_where_they_say(cfg, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("{", "settings.json is no json"),
-        ({}, "must hold"),
-        ({"a": "b"}, "must hold"),
-        ('{"a": [], "a": []}', "has 'a' twice"),
+        ("{", "settings.json is cut short or no json"),
+        ({}, "length >= 1"),
+        ({"a": "b"}, r"settings\.json, \['a'\]: expected a list"),
+        ('{"a": [], "a": []}', "has the key 'a' twice"),
         ({"../a": []}, "its name becomes a folder"),
         ({"inference": []}, "do not call it inference"),
         ({"a": ["SOLVER.BASE_LR", 1.0]}, "'a' changes SOLVER.BASE_LR, which decides more"),

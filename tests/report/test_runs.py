@@ -84,10 +84,10 @@ def test_tags_of_ones_own_win(tmp_path):
     "content, message",
     [
         ('{"name": "x"}', "has the tag 'name'"),
-        ('{"seed": "1"}', "seed must be int"),
-        ('{"seed": true}', "seed must be int"),
-        ("[]", "must hold a dictionary"),
-        ("{", "is no json"),
+        ('{"seed": "1"}', "seed: expected a whole number"),
+        ('{"seed": true}', "seed: expected a whole number"),
+        ("[]", "expected an object, got a list"),
+        ("{", "is cut short or no json"),
     ],
 )
 def test_wrong_tags(content, message, tmp_path):
@@ -126,7 +126,7 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path):
     path.write_text('{"iteration": 1, "loss": 2.0}\n{"iteration": 2, "lo')
     assert read_curves(path) == {"loss": [(1, 2.0)]}
     path.write_text('{"iteration": 1, "lo\n{"iteration": 2, "loss": 1.0}\n')
-    with pytest.raises(InputError, match=r"line 1 of .* is no json"):
+    with pytest.raises(InputError, match=r"metrics.json, line 1 is cut short or no json"):
         read_curves(path)
 
 
@@ -144,17 +144,17 @@ def test_what_cannot_be_compared_is_named(tmp_path):
         read_run(folder)
     del evaluation["test_set"]
     (results / "evaluation.json").write_text(json.dumps(evaluation))
-    with pytest.raises(InputError, match=r"lacks test_set: .* test the model again"):
+    with pytest.raises(InputError, match=r"missing required field test_set; .* test the model again"):
         read_run(folder)
     (results / "evaluation.json").write_text("{")
-    with pytest.raises(InputError, match=r"evaluation.json is no json"):
+    with pytest.raises(InputError, match=r"evaluation.json is cut short or no json"):
         read_run(folder)
 
 
 def test_a_damaged_configuration(tmp_path):
     folder = write_run(tmp_path / "run")
     path = folder / "inference" / DATASET / "config.yml"
-    for content, message in (("a: [", "is no YAML"), ("just words", "holds no configuration")):
+    for content, message in (("a: [", "is not valid YAML"), ("just words", "must hold keys and values")):
         path.write_text(content)
         with pytest.raises(InputError, match=message):
             read_run(folder)

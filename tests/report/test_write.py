@@ -241,7 +241,10 @@ def test_nothing_is_written_where_a_model_to_show_does_not_exist(runs, tmp_path)
 def test_images_that_are_gone_are_said_to_be(tmp_path):
     run = read_run(write_run(tmp_path / "a"))
     (table,) = comparison_tables([run])
-    assert graph_rows(table, table.settings, "x") == ("", "No graphs: the images, such as /nowhere.png, are not there.")
+    assert graph_rows(table, table.settings, "x") == (
+        "",
+        "No graphs: the images, such as /nowhere.png, are no files below datasets (DATASETS.DATA_DIR).",
+    )
     run.graphs_file.unlink()
     assert "no graphs.json" in graph_rows(table, table.settings, "x")[1]
 
@@ -250,7 +253,7 @@ def test_a_damaged_file_of_graphs(tmp_path):
     path = tmp_path / "graphs.json"
     for content in ("{", "[1]", '[{"image": "x"}]'):
         path.write_text(content)
-        with pytest.raises(InputError, match="is no file of graphs"):
+        with pytest.raises(InputError, match=r"graphs \S*graphs.json"):
             read_graphs(path)
 
 

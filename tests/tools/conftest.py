@@ -14,6 +14,17 @@ from maskrcnn_benchmark.utils import cli
 @pytest.fixture
 def run_here(monkeypatch, capsys):
     """Run a tool with command-line arguments: (exit status, standard output, standard error)."""
+    yield from _runner(monkeypatch, capsys.readouterr)
+
+
+@pytest.fixture(scope="module")
+def run_here_once():
+    """The same for fixtures of a module; the output is not caught."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield from _runner(patch, lambda: ("", ""))
+
+
+def _runner(monkeypatch, output):
     logger = logging.getLogger("maskrcnn_benchmark")
     before = logger.handlers[:], logger.propagate, logger.level
 
@@ -25,7 +36,7 @@ def run_here(monkeypatch, capsys):
         monkeypatch.setattr("maskrcnn_benchmark.engine.launch.collect_env_info", lambda: "")
         with pytest.raises(SystemExit) as exit_info:
             cli.run(module.main)
-        return exit_info.value.code, *capsys.readouterr()
+        return exit_info.value.code, *output()
 
     yield call
     for handler in logger.handlers:

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maskrcnn_benchmark.data.datasets.vg_format import VG_DAMAGED, VG_IMAGES
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.download import download, in_words, room_for, sha256_of
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write, flush_folder
 from maskrcnn_benchmark.utils.hub import SCHEME, hub_file
+from maskrcnn_benchmark.utils.json_files import read_json
 
 from .manifest import File, Places
 from .unpack import ArchiveError, unpack
@@ -32,12 +34,7 @@ class Record:
         self.path = places.data_dir / RECORD
         self.entries: dict[str, dict] = {}
         if self.path.is_file():
-            try:
-                self.entries = json.loads(self.path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(
-                    f"{self.path} is no json ({error}); remove it to have the files checked anew"
-                ) from error
+            self.entries = read_json(self.path, json_schemas.Downloads, "record of downloads (remove it to check anew)")
 
     def add(self, file: File, **entry) -> None:
         """Write down an entry, at once."""
@@ -92,7 +89,7 @@ def missing_images(list_file: Path, folder: Path) -> list[str] | None:
     """Names of the images of a list in the VG-SGG format that a folder lacks; None where there is no list."""
     if not list_file.is_file():
         return None
-    ids = [one["image_id"] for one in json.loads(list_file.read_text(encoding="utf-8"))]
+    ids = [one["image_id"] for one in read_json(list_file, json_schemas.UnsizedImageList)]
     damaged = VG_DAMAGED if len(ids) == VG_IMAGES else frozenset()
     there = {one.name for one in os.scandir(folder)} if folder.is_dir() else set()
     names = (f"{image_id}.jpg" for image_id in ids if image_id not in damaged)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maskrcnn_benchmark.utils.download import Expected
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.yaml_files import read_yaml
 
 # In the checkout that the library is imported from, or where it is installed without one, that of the working folder.
 _PLACES = [folder / "configs" / "data.yaml" for folder in (Path(__file__).parents[3], Path.cwd())]
@@ -92,14 +91,8 @@ def read_manifest(path: str | os.PathLike = DEFAULT) -> dict[str, Item]:
     Raises:
         InputError: a file that is missing or malformed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"manifest {path} does not exist")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"manifest {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not content:
+    content = read_yaml(path, "manifest")
+    if not content:
         raise InputError(f"manifest {path} must hold names and their files")
     return {name: _item(name, values, f"manifest {path}, {name}") for name, values in content.items()}
 

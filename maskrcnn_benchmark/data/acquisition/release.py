@@ -15,10 +15,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data.conversion import build_vg_dataset, read_coco
-from maskrcnn_benchmark.data.datasets.vg_format import SPLIT_CODES, read_json
+from maskrcnn_benchmark.data.datasets.vg_format import SPLIT_CODES
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.download import room_for
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.hub import hub_folder
+from maskrcnn_benchmark.utils.json_files import read_json
 
 INSTALL = "pip install pyarrow"
 _STAGING = ".downloads"
@@ -51,7 +53,7 @@ def build_release(address: str, data_dir: Path, size: int, progress: bool = True
 
 def build_from_parquet(release: Path, data_dir: Path, progress: bool = True) -> str:
     """Write `data_dir`/vg from a release that lies in a folder; images and splits are kept as they are."""
-    names = read_json(release / "categories.json")
+    names = read_json(release / "categories.json", json_schemas.Release)
     splits, annotations = {}, None
     for split in SPLIT_CODES:
         files = sorted((release / "data").glob(f"{split}-*.parquet"))

@@ -19,23 +19,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from maskrcnn_benchmark.data.datasets.vg_lists import BACKGROUND
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import conform, read_json
 
-from .annotations import (
-    WHERE,
-    Annotations,
-    ImageGraph,
-    box_of,
-    boxes_of,
-    by_id,
-    entries,
-    entry,
-    look_up,
-    name,
-    number,
-    read_object,
-    text,
-)
+from .annotations import WHERE, Annotations, ImageGraph, boxes_of, by_id, entry, look_up, name, number
 from .image_folders import ImageFolders
 from .tally import Tally
 
@@ -89,7 +77,7 @@ def read_coco(
     Raises:
         InputError: a missing file, or an entry that is not as described.
     """
-    data, find, tally = read_object(path, "the names of lists"), ImageFolders(folders).find, Tally(str(path))
+    data, find, tally = read_json(path, json_schemas.Coco), ImageFolders(folders).find, Tally(str(path))
     classes, listed = _names(path, data, "categories"), by_id(path, data, "images")
     tally.read["images"] = len(listed)
     objects = _Objects(path, data, listed, tally)
@@ -100,13 +88,13 @@ def read_coco(
         predicates, relations = _separate_relations(relations_path, split, objects, tally)
     images = []
     for identity, image in listed.items():
-        with entry(path, f"image {image.get('file_name', identity)}"):
-            file = find(text(image["file_name"], "file_name"))
-            size = (image["width"], image["height"]) if "width" in image or "height" in image else None
+        with entry(path, f"image {image['file_name']}"):
+            file = find(image["file_name"])
+            size = _size(image)
         boxes, names = [], []
         for annotation in objects.by_image[identity]:
             with entry(path, f"annotation {annotation['id']}"):
-                x, y, width, height = box_of(annotation["bbox"])
+                x, y, width, height = annotation["bbox"]
                 boxes.append([x, y, x + width - 1, y + height - 1])  # both corners included
                 names.append(look_up(classes, annotation["category_id"], "category_id", "category"))
                 if names[-1] == BACKGROUND:
@@ -115,14 +103,19 @@ def read_coco(
     return Annotations(images, _without_background(classes), predicates, tally)
 
 
+def _size(image: Mapping) -> tuple[float, float] | None:
+    """(width, height) of an image where both are given."""
+    sides = image.get("width"), image.get("height")
+    return None if None in sides else sides  # type: ignore[return-value]
+
+
 def _names(path, data: Mapping, key: str) -> dict:
     """Names by id; a plain list of names is numbered from 0."""
-    if isinstance(data.get(key), list) and all(isinstance(one, str) for one in data[key]):
-        data = {key: [{"id": place, "name": one} for place, one in enumerate(data[key])]}
+    data = {key: [{"id": i, "name": one} if isinstance(one, str) else one for i, one in enumerate(data[key])]}
     ids: dict[str, int | str] = {}
     for identity, one in by_id(path, data, key).items():
         with entry(path, f"{key}, id {identity!r}"):
-            if text(one["name"], "the name") in ids:
+            if one["name"] in ids:
                 raise InputError(f"the name {one['name']!r} comes twice, also as id {ids[one['name']]!r}")
             ids[one["name"]] = identity
     return {identity: one for one, identity in ids.items()}
@@ -135,15 +128,16 @@ def _without_background(names: Mapping) -> list[str]:
 def _own_relations(path, data: Mapping, objects: _Objects, tally: Tally) -> tuple[list[str], dict]:
     """Names of predicates, and relations by image."""
     styles = [style for style in _STYLES if style[0] in data or style[1] in data]
-    if len(styles) != 1:
-        found = "both of them" if styles else "neither"
+    if len(styles) != 1 or not all(key in data for key in styles[0][:2]):
+        there = [key for style in _STYLES for key in style[:2] if key in data]
+        found = "both of them" if len(styles) > 1 else " and ".join(there) or "neither"
         raise InputError(
             f"{path} must have either relations and relation_categories, or rel_annotations and rel_categories, found "
             f"{found}; or give a file of relations with --relations; {WHERE}"
         )
     listed, named, predicate_key = styles[0]
     predicates, relations = _names(path, data, named), defaultdict(list)
-    for position, relation in enumerate(entries(path, data, listed)):
+    for position, relation in enumerate(data[listed]):
         with entry(path, f"{listed}, number {position}"):
             tally.read["relations"] += 1
             subject_image, subject = look_up(objects.where, relation["subject_id"], "subject_id", "annotation")
@@ -164,10 +158,11 @@ def _own_relations(path, data: Mapping, objects: _Objects, tally: Tally) -> tupl
 
 def _separate_relations(path, split: str, objects: _Objects, tally: Tally) -> tuple[list[str], dict]:
     """Names of predicates, and relations by image."""
-    data, relations = read_object(path, "splits and rel_categories"), defaultdict(list)
-    with entry(path, f"the split {split}"):
-        names = [text(one, "the name of a predicate") for one in data["rel_categories"]]
-        given = dict(data[split])
+    data, relations = read_json(path, json_schemas.RelTr), defaultdict(list)
+    names = data["rel_categories"]
+    if split not in data:
+        raise InputError(f"{path}, the split {split}: it is missing; {WHERE}")
+    given = conform(data[split], json_schemas.RelTrSplit, f"data file {path}, the split {split}")
     first = int(names[:1] == [BACKGROUND])
     for one in names[first:]:
         name(one, f"{path}: a predicate")

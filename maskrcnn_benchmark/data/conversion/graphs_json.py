@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from maskrcnn_benchmark.scene_graph import read_scene_graphs
 
-from .annotations import Annotations, ImageGraph, box_of, boxes_of, count_read, entry, name, number, read_object
+from .annotations import Annotations, ImageGraph, boxes_of, count_read, entry, name, number
 from .image_folders import ImageFolders
 from .tally import Tally
 
@@ -26,17 +25,15 @@ def read_graphs_json(path: str | os.PathLike, folders: Sequence[str | os.PathLik
     Raises:
         InputError: a missing file, or an entry that is not as described.
     """
-    lines = Path(path).is_dir() or Path(path).suffix == ".jsonl"
-    graphs = read_scene_graphs(path) if lines else read_object(path, "file names").items()
     find, tally = ImageFolders(folders).find, Tally(str(path))
     images = []
-    for file_name, graph in graphs:
+    for file_name, graph in read_scene_graphs(path):
         with entry(path, f"image {file_name}"):
             objects = graph["objects"]
             images.append(
                 ImageGraph(
                     find(file_name),
-                    boxes_of([box_of(one["box"]) for one in objects]),
+                    boxes_of([one["box"] for one in objects]),
                     [name(one["name"], "the name of an object") for one in objects],
                     [
                         (

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from maskrcnn_benchmark.data.datasets.images import image_suffixes
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import is_within
 
 
 class ImageNotFoundError(InputError):
@@ -47,6 +48,9 @@ class ImageFolders:
             raise ImageNotFoundError(
                 f"image {name} is in none of {', '.join(map(str, self.folders))}{self._hint(name)}"
             )
+        for path in found:
+            if not is_within(path, self.folders):
+                raise InputError(f"image {name} is the link {path}, which leads out of the image folders")
         first, *others = {os.path.realpath(path): path for path in found}.values()
         for other in others:
             if not filecmp.cmp(first, other, shallow=False):

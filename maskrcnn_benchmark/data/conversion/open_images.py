@@ -13,9 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from maskrcnn_benchmark.data.datasets.images import image_size
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import check_file
+from maskrcnn_benchmark.utils.json_files import conform
 
-from .annotations import Annotations, ImageGraph, box_of, boxes_of, entry, name, text
+from .annotations import Annotations, ImageGraph, boxes_of, entry, name
 from .graphs_json import with_names_of_images
 from .image_folders import ImageFolders, ImageNotFoundError
 from .tally import Tally
@@ -53,7 +56,7 @@ def read_open_images(
     relations: dict[str, list[tuple[int, str, int]]] = {}
     for line, row in _rows(path):
         with entry(path, f"line {line}"):
-            image = text(row["ImageID"], "ImageID")
+            image = row["ImageID"]
             if image not in files:
                 files[image] = _find(find, image, tally)
             if files[image] is None:
@@ -96,7 +99,10 @@ def _find(find, image: str, tally: Tally) -> Path | None:
 
 
 def _share(value: str) -> float:
-    share = box_of([float(value)] * 4)[0]
+    try:
+        share = float(value)
+    except ValueError:
+        share = float("nan")
     if not -0.01 <= share <= 1.01:
         raise InputError(f"a corner is at {value}; it must be a share of the image, from 0 to 1")
     return share
@@ -113,7 +119,8 @@ def _rows(path: str | os.PathLike) -> Iterator[tuple[int, dict[str, str]]]:
         elif row:
             if len(row) != len(columns):
                 raise InputError(f"{path}, line {line}: {len(row)} values for {len(columns)} columns")
-            yield line, dict(zip(columns, row, strict=True))
+            values = dict(zip(columns, row, strict=True))
+            yield line, conform(values, json_schemas.OpenImagesRow, f"{path}, line {line}")
 
 
 def _read_names(paths: Sequence[str | os.PathLike]) -> dict[str, str]:
@@ -122,6 +129,7 @@ def _read_names(paths: Sequence[str | os.PathLike]) -> dict[str, str]:
         for line, row in _csv(path):
             if not row or row[0] == "LabelName":
                 continue
+            conform(row[:2], json_schemas.OpenImagesName, f"{path}, line {line}")
             with entry(path, f"line {line}"):
                 if names.setdefault(row[0], row[1]) != row[1]:
                     raise InputError(f"the class {row[0]} is {row[1]!r} here, but {names[row[0]]!r} before")
@@ -130,12 +138,11 @@ def _read_names(paths: Sequence[str | os.PathLike]) -> dict[str, str]:
 
 
 def _csv(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+    check_file(path, "data file")
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             reader = csv.reader(stream)
             for row in reader:
                 yield reader.line_num, row
-    except FileNotFoundError as error:
-        raise InputError(f"data file {path} does not exist") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"data file {path} is no csv: {error}") from error

@@ -12,21 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import read_json
 
-from .annotations import (
-    Annotations,
-    ImageGraph,
-    box_of,
-    boxes_of,
-    by_id,
-    entries,
-    entry,
-    name,
-    number,
-    read_object,
-    text,
-)
+from .annotations import Annotations, ImageGraph, boxes_of, by_id, entry, name, number
 from .image_folders import ImageFolders
 from .tally import Tally
 
@@ -41,12 +31,12 @@ def read_psg(path: str | os.PathLike, folders: Sequence[str | os.PathLike], spli
     Raises:
         InputError: a missing file, or an entry that is not as described.
     """
-    data, find, tally = read_object(path, "the names of lists"), ImageFolders(folders).find, Tally(str(path))
+    data, find, tally = read_json(path, json_schemas.Psg), ImageFolders(folders).find, Tally(str(path))
     classes = [*_names(path, data, "thing_classes"), *_names(path, data, "stuff_classes")]
     predicates = _names(path, data, "predicate_classes")
     images = []
     for image in _of_split(path, data, split, tally).values():
-        with entry(path, f"image {image.get('file_name', image['id'])}"):
+        with entry(path, f"image {image['file_name']}"):
             crowds = [bool(one.get("iscrowd")) for one in image.get("segments_info", [])]
             annotations = image["annotations"]
             if crowds and len(crowds) != len(annotations):
@@ -68,7 +58,7 @@ def read_psg(path: str | os.PathLike, folders: Sequence[str | os.PathLike], spli
             chosen = [annotations[place] for place in kept]
             images.append(
                 ImageGraph(
-                    find(text(image["file_name"], "file_name")),
+                    find(image["file_name"]),
                     boxes_of([_box(one) for one in chosen]),
                     [classes[number(one["category_id"], len(classes), "category_id")] for one in chosen],
                     relations,
@@ -85,7 +75,7 @@ def _names(path, data: dict, key: str) -> list[str]:
 
 def _of_split(path, data: dict, split: str | None, tally: Tally) -> dict:
     """The images of a split by their ids, which are numbers or text."""
-    images = by_id(path, {"data": [{**one, "id": one.get("image_id")} for one in entries(path, data, "data")]}, "data")
+    images = by_id(path, {"data": [{**one, "id": one["image_id"]} for one in data["data"]]}, "data")
     listed = set(map(str, data.get("test_image_ids", [])))
     tested = {identity: str(identity) in listed for identity in images}
     if split is None:
@@ -98,10 +88,7 @@ def _of_split(path, data: dict, split: str | None, tally: Tally) -> dict:
 
 
 def _box(annotation: dict) -> list[float]:
-    x1, y1, x2, y2 = box_of(annotation["bbox"])
-    mode = annotation.get("bbox_mode", 0)
-    if mode not in (0, 1):
-        raise InputError(f"bbox_mode is {mode!r}; it must be 0 (x1, y1, x2, y2) or 1 (x, y, width, height)")
-    if mode == 1:
+    x1, y1, x2, y2 = annotation["bbox"]
+    if annotation.get("bbox_mode", 0) == 1:
         x2, y2 = x1 + x2, y1 + y2
     return [x1, y1, x2 - 1, y2 - 1]  # both corners included

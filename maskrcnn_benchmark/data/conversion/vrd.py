@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from maskrcnn_benchmark.data.datasets.vg_lists import read_json
-from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils import json_schemas
+from maskrcnn_benchmark.utils.json_files import read_json
 
-from .annotations import Annotations, ImageGraph, box_of, boxes_of, count_read, entry, name, number, read_object
+from .annotations import Annotations, ImageGraph, boxes_of, count_read, entry, name, number
 from .image_folders import ImageFolders
 from .tally import Tally
 
@@ -29,7 +29,7 @@ def read_vrd(
         InputError: a missing file, or an entry that is not as described.
     """
     objects, predicates = _names(objects_path), _names(predicates_path)
-    data, find, tally = read_object(path, "file names"), ImageFolders(folders).find, Tally(str(path))
+    data, find, tally = read_json(path, json_schemas.Vrd), ImageFolders(folders).find, Tally(str(path))
     images = []
     for file_name, triplets in data.items():
         with entry(path, f"image {file_name}"):
@@ -39,7 +39,7 @@ def read_vrd(
                 ends = []
                 for role in ("subject", "object"):
                     category = number(triplet[role]["category"], len(objects), f"the category of the {role}")
-                    thing = (category, tuple(box_of(triplet[role]["bbox"])))
+                    thing = (category, tuple(triplet[role]["bbox"]))
                     ends.append(places.setdefault(thing, len(places)))
                 predicate = number(triplet["predicate"], len(predicates), "the predicate")
                 relations.append((ends[0], predicates[predicate], ends[1]))
@@ -50,7 +50,5 @@ def read_vrd(
 
 
 def _names(path: str | os.PathLike) -> list[str]:
-    names = read_json(path)
-    if not isinstance(names, list) or not names:
-        raise InputError(f"{path} must be a list of names")
+    names = read_json(path, json_schemas.VrdNames)
     return [name(one, f"{path}, number {place}") for place, one in enumerate(names)]

@@ -28,7 +28,7 @@ from .vg_format import (
     read_h5,
     rows_of,
 )
-from .vg_lists import dictionary_faults, read_json
+from .vg_lists import dictionary_faults, read_dictionary
 
 _LISTED = 10  # names at each end of a long tail
 _RARE = 10  # fewer occurrences in training are few
@@ -116,7 +116,7 @@ def check_dataset(
     arrays, info, listed = (
         _attempt(report, read, *arguments)
         for read, arguments in (
-            (read_h5, (roidb_file,)), (read_json, (dict_file,)), (load_image_filenames, (img_dir, image_file)),
+            (read_h5, (roidb_file,)), (read_dictionary, (dict_file,)), (load_image_filenames, (img_dir, image_file)),
         )
     )  # fmt: skip
     if info is not None:

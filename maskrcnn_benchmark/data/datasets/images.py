@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import check_file
 
 _EXIF_ORIENTATION = 0x0112
 # Formats that Pillow knows by name only: it cannot decode them itself.
@@ -103,11 +104,10 @@ def _reduce(image: Image.Image, max_pixels: int) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    check_file(path, "image")
     try:
         with Image.open(path) as image:
             yield image
-    except FileNotFoundError as error:
-        raise InputError(f"image {path} does not exist") from error
     # on damaged files Pillow's decoders raise OSError, SyntaxError, ValueError, RuntimeError and more
     except Exception as error:
         raise InputError(f"image {path} cannot be read: {error}") from error
@@ -117,7 +117,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image.convert("RGB")
     # Pillow cuts deep images off at 255 where it should scale them
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    values = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise InputError("it has values that are nan or infinite")
     largest = values.max(initial=0)
     if largest > 255:
         values = values / 257

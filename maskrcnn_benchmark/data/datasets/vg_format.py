@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import check_file
 
-from .vg_lists import BACKGROUND, NAME_KINDS, WHERE, dictionary_faults, read_image_list, read_json
+from .vg_lists import BACKGROUND, NAME_KINDS, WHERE, dictionary_faults, read_dictionary, read_image_list
 
 BOX_SCALE = 1024  # the longer side of every image in the h5's boxes
 SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
@@ -26,18 +27,39 @@ VG_DAMAGED = frozenset({1592, 1722, 4616, 4617})
 
 BOXES = f"boxes_{BOX_SCALE}"
 _SPANS = {"box": ("img_to_first_box", "img_to_last_box"), "rel": ("img_to_first_rel", "img_to_last_rel")}
-_REQUIRED = (BOXES, "labels", *_SPANS["box"], *_SPANS["rel"], "relationships", "predicates", "split")
-_OPTIONAL = ("attributes", "predicate_weights")
-# array -> what its rows stand for, and how many columns it has: None for a plain list, -1 for any number
-_SHAPES = {
-    BOXES: ("box", 4),
-    "labels": ("box", 1),
-    "attributes": ("box", -1),
-    "relationships": ("rel", 2),
-    "predicates": ("rel", 1),
-    "predicate_weights": ("rel", None),
-    "split": ("image", None),
-    **{name: ("image", None) for names in _SPANS.values() for name in names},
+_COORDINATE = 2 * BOX_SCALE  # boxes may reach out of their image, but not by as much as it is wide
+
+
+@dataclass(frozen=True)
+class _Array:
+    """What an array of the h5 must be.
+
+    Attributes:
+        rows: what they stand for.
+        columns: how many there are: None for a plain list, -1 for any number.
+        low, high: the smallest and the largest value.
+        real: whether it may hold other than whole numbers.
+        required: whether it must be there.
+    """
+
+    rows: str
+    columns: int | None
+    low: float
+    high: float
+    real: bool = False
+    required: bool = True
+
+
+# labels and predicates are compared with the dictionary where both are at hand
+_ARRAYS = {
+    BOXES: _Array("box", 4, -_COORDINATE, _COORDINATE, real=True),
+    "labels": _Array("box", 1, 0, 2**31),
+    **{name: _Array("image", None, -1, 2**53) for names in _SPANS.values() for name in names},
+    "relationships": _Array("rel", 2, 0, 2**53),
+    "predicates": _Array("rel", 1, 0, 2**31),
+    "split": _Array("image", None, 0, max(SPLIT_CODES.values())),
+    "attributes": _Array("box", -1, 0, 100_000, required=False),
+    "predicate_weights": _Array("rel", None, 0, 1e30, real=True, required=False),
 }
 
 
@@ -108,19 +130,35 @@ def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
         InputError: the file is missing, cut short, no h5, or lacks an array.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"data file {path} does not exist; {WHERE}")
+    check_file(path, "data file", WHERE)
     try:
         with h5py.File(path, "r") as h5:
-            missing = [name for name in _REQUIRED if name not in h5]
+            missing = [name for name, what in _ARRAYS.items() if what.required and name not in h5]
             if missing:
                 raise InputError(f"data file {path} has no {', '.join(missing)}; {WHERE}")
-            arrays = {name: h5[name][:] for name in (*_REQUIRED, *_OPTIONAL) if name in h5}
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"data file {path} is cut short or no h5 file: {error}") from error
+            arrays = {name: _read_array(h5, name, os.path.getsize(path)) for name in _ARRAYS if name in h5}
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"data file {path}: {error}") from error
+    except Exception as error:  # h5py raises many kinds on damaged files
+        raise InputError(f"data file {path} is cut short or no h5 file: {' '.join(str(error).split())}") from error
     if "predicate_weights" in arrays:
         arrays["predicate_weights"] = arrays["predicate_weights"].reshape(-1)
     return arrays
+
+
+def _read_array(h5: h5py.File, name: str, size: int) -> np.ndarray:
+    """An array of numbers that lies in the file itself."""
+    link = h5.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise InputError(f"{name} is a link to another place, expected an array")
+    found = h5[name]
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or not found.shape:
+        raise InputError(f"{name} is no array with rows in this file")
+    if found.dtype.kind not in "iuf":
+        raise InputError(f"{name} holds {found.dtype}, expected numbers")
+    if found.size * found.dtype.itemsize > 10_000_000 + 1000 * size:
+        raise InputError(f"{name} has the shape {list(found.shape)}, for which the file is too small")
+    return found[:]
 
 
 def find_faults(arrays: dict[str, np.ndarray]) -> list[str]:
@@ -132,14 +170,19 @@ def _shape_faults(arrays: dict[str, np.ndarray]) -> list[str]:
     rows = {"box": len(arrays[BOXES]), "rel": len(arrays["relationships"]), "image": len(arrays["split"])}
     faults = []
     for name, array in arrays.items():
-        what, columns = _SHAPES[name]
-        expected = [rows[what]]
-        if columns is not None:
-            expected.append(array.shape[-1] if columns == -1 else columns)
+        what = _ARRAYS[name]
+        expected = [rows[what.rows]]
+        if what.columns is not None:
+            expected.append(array.shape[-1] if what.columns == -1 else what.columns)
         if list(array.shape) != expected:
             faults.append(f"{name} has the shape {list(array.shape)}, expected {expected}")
-        elif name not in (BOXES, "predicate_weights") and array.dtype.kind not in "iu":
+        elif not what.real and array.dtype.kind not in "iu":
             faults.append(f"{name} holds {array.dtype}, expected whole numbers")
+        elif (wrong := np.flatnonzero(~((array >= what.low) & (array <= what.high)))).size:
+            faults.append(
+                f"{name} has {len(wrong)} values out of {what.low:g} to {what.high:g}, the first is "
+                f"{array.reshape(-1)[wrong[0]]}"
+            )
     return faults
 
 
@@ -151,8 +194,7 @@ def _row_faults(arrays: dict[str, np.ndarray]) -> list[str]:
             faults.append(f"{what} ({np.count_nonzero(wrong)}, the first is number {np.flatnonzero(wrong)[0]})")
 
     boxes = arrays[BOXES]
-    usable = np.isfinite(boxes).all(1)
-    check(~usable | (boxes[:, :2] < 0).any(1) | (boxes[:, 2:] <= 0).any(1), "boxes of no extent or outside the image")
+    check((boxes[:, :2] < 0).any(1) | (boxes[:, 2:] <= 0).any(1), "boxes of no extent or outside the image")
     spans_fit = True
     for what, (first_name, last_name) in _SPANS.items():
         first, last = (arrays[name].astype(np.int64) for name in (first_name, last_name))
@@ -164,7 +206,8 @@ def _row_faults(arrays: dict[str, np.ndarray]) -> list[str]:
         check(_foreign_relations(arrays), "images with relations that point to boxes of another image")
     if "predicate_weights" in arrays:
         weights = arrays["predicate_weights"]
-        check(~(np.isfinite(weights) & (weights >= 0)), "predicate_weights that are negative or no number")
+        if len(weights) and not weights.any():
+            faults.append("predicate_weights are all 0, so no relation would ever be drawn")
     return faults
 
 
@@ -285,7 +328,7 @@ def load_info(dict_file: str, add_bg: bool = True) -> tuple[list[str], list[str]
     Raises:
         InputError: the file is missing, damaged, or does not number its names from 1 on.
     """
-    info = read_json(dict_file)
+    info = read_dictionary(dict_file)
     faults = dictionary_faults(dict_file, info, whole=False)
     if faults:
         raise InputError(faults[0])

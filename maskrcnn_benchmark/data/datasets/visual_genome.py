@@ -12,8 +12,10 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from maskrcnn_benchmark.structures.bounding_box import BoxList
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.files import atomic_write, is_within
+from maskrcnn_benchmark.utils.json_files import read_json
 
 from .box_pairs import bbox_overlaps, box_filter, image_pairs  # noqa: F401  (the first two are SGB's names here)
 from .content_cache import counted_once
@@ -30,7 +32,7 @@ from .vg_format import (
     load_info,
     read_graphs,
 )
-from .vg_lists import WHERE, read_image_list, read_json
+from .vg_lists import WHERE, read_image_list
 
 
 class VGDataset(torch.utils.data.Dataset):
@@ -149,9 +151,13 @@ class VGDataset(torch.utils.data.Dataset):
             files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
             files = [name for name in files if os.path.splitext(name)[1].lower() in Image.registered_extensions()]
         elif os.path.isfile(path):
-            files = read_json(path)
-            if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-                raise InputError(f"TEST.CUSTUM_PATH {path} must hold a list of paths of images")
+            files = read_json(path, json_schemas.Files, "TEST.CUSTUM_PATH")
+            folders = (os.path.dirname(os.path.abspath(path)), os.curdir)
+            if outside := [name for name in files if not is_within(name, folders)]:
+                raise InputError(
+                    f"TEST.CUSTUM_PATH {path} lists {outside[0]}, which lies neither below the folder of the list nor "
+                    "below the working directory; move the list above its images"
+                )
         else:
             raise InputError(f"TEST.CUSTUM_PATH {path} is neither a folder nor a json list of images")
         if not files:

@@ -16,6 +16,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from .array_files import read_array
 from .defaults import KEY
 from .errors import LanguageError
 from .text_encoder import EncoderSpec, TextEncoder, import_library, load_text_encoder
@@ -102,10 +103,10 @@ class EmbeddingCache:
         if path is None or not os.path.exists(path):
             return None
         try:
-            array = np.load(path, allow_pickle=False)
-            if array.ndim != 2 or len(array) != count:
-                raise ValueError(f"shape {array.shape} instead of ({count}, d)")
-        except (ValueError, EOFError) as error:
+            array = read_array(path)
+            if array.ndim != 2 or len(array) != count or array.dtype.kind != "f" or not array.any(axis=1).all():
+                raise LanguageError(f"shape {array.shape} of {array.dtype}, or zeros, instead of ({count}, d)")
+        except LanguageError as error:
             logger.warning("%s is damaged (%s) and will be made again", path, error)
             return None
         logger.info("read %d embeddings from %s", count, path)

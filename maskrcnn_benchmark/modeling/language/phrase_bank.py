@@ -6,8 +6,6 @@ Shapes: O object classes and R predicates without background, d width of the emb
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .array_files import read_arrays
 from .defaults import KEY
 from .embedding_cache import EmbeddingCache, write_file
 from .errors import LanguageError
@@ -100,11 +99,7 @@ class PhraseBank:
         path = os.path.expanduser(path)
         if not os.path.isfile(path):
             raise LanguageError(f"{KEY}.BANK_FILE: there is no file {path}.")
-        try:
-            loaded = np.load(path, allow_pickle=False)
-            contents = dict(loaded) if hasattr(loaded, "files") else {}  # a bare .npy has none
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise LanguageError(f"{path}: not an npz file of a phrase bank ({error}).") from error
+        contents = read_arrays(path)
         for name in ("objects", "predicates", ARRAYS["sp"], ARRAYS["po"]):
             if name not in contents:
                 raise LanguageError(
@@ -119,10 +114,16 @@ class PhraseBank:
                     f"{path}: {ARRAYS[level]} has shape {array.shape} and type {array.dtype}; expected real numbers "
                     f"[{', '.join(map(str, expected))}, d] for {len(objects)} objects and {len(predicates)} predicates."
                 )
-            if not np.isfinite(array).all() or not (np.abs(array).max(axis=-1) > 0).all():
-                raise LanguageError(f"{path}: {ARRAYS[level]} has vectors that are zero or not finite.")
+            if not 1 <= array.shape[-1] <= 100_000 or not (np.abs(array).max(axis=-1) > 0).all():
+                raise LanguageError(f"{path}: {ARRAYS[level]} has vectors that are zero or have no width.")
+        if len({array.shape[-1] for array in arrays.values()}) > 1:
+            widths = ", ".join(f"{ARRAYS[level]} {array.shape[-1]}" for level, array in arrays.items())
+            raise LanguageError(f"{path}: the vectors of a bank have one width, found {widths}.")
+        for what, names in (("objects", objects), ("predicates", predicates)):
+            if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
+                raise LanguageError(f"{path}: {what} must be a list of different names.")
         templates = {level: [str(t) for t in contents.get(f"templates_{level}", ())] for level in arrays}
-        return cls(objects, predicates, templates, arrays)
+        return cls(objects.tolist(), predicates.tolist(), templates, arrays)
 
     def vectors(self, level: str, objects: Sequence[str], predicates: Sequence[str]) -> Tensor:
         """Unit vectors of a level for a data set's names, which the bank may have in any order and among others.

@@ -20,6 +20,7 @@ from .defaults import KEY
 from .errors import LanguageError
 from .torchscript import is_torchscript, read_torchscript
 
+VOCABULARY = 49408  # of the tokenizer of OpenAI's package
 HEAD_WIDTH = 64  # of every model in the format of OpenAI's package, which does not store the number of heads
 NODES_AT_ONCE = 2048  # prefixes whose keys and values are gathered together
 # What pip calls the packages that can be imported as `clip` and `open_clip`.
@@ -242,12 +243,30 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
         )
     width = state["ln_final.weight"].shape[0]
     context = state["positional_embedding"].shape[0]
+    for name, rows in (
+        ("token_embedding.weight", VOCABULARY),
+        ("positional_embedding", context),
+        ("text_projection", width),
+    ):
+        value = state[name]
+        if value.dim() != 2 or len(value) != rows or (name != "text_projection" and value.shape[1] != width):
+            raise LanguageError(
+                f"{spec.name}: {name} has the shape {list(value.shape)}, expected "
+                f"[{rows}, {width if name != 'text_projection' else 'd'}] for a text tower of this width."
+            )
+        if not value.any():
+            raise LanguageError(f"{spec.name}: {name} is all zeros; these are no weights of a trained CLIP model.")
     blocks = {name.split(".")[2] for name in state if name.startswith("transformer.resblocks.")}
     transformer = importlib.import_module("clip.model").Transformer(width, len(blocks), max(1, width // HEAD_WIDTH))
     prefix = "transformer."
-    transformer.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
     ln_final = nn.LayerNorm(width)
-    ln_final.load_state_dict({"weight": state["ln_final.weight"], "bias": state["ln_final.bias"]})
+    try:
+        transformer.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+        ln_final.load_state_dict({"weight": state["ln_final.weight"], "bias": state["ln_final.bias"]})
+    except (RuntimeError, KeyError) as error:
+        raise LanguageError(
+            f"{spec.name}: the text tower is not whole ({' '.join(str(error).split())[:300]})."
+        ) from error
     tower = CausalTower(
         state["token_embedding.weight"],
         state["positional_embedding"],
@@ -272,7 +291,7 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
         LanguageError: where it is neither.
     """
     if is_torchscript(path):
-        return read_torchscript(path)
+        return checked_weights(path, read_torchscript(path))
     if "weights_only" not in inspect.signature(torch.load).parameters:
         raise LanguageError(
             f"{path}: this version of PyTorch ({torch.__version__}) cannot read a state dict without running what is "
@@ -284,8 +303,26 @@ def read_clip_weights(path: str) -> Dict[str, Tensor]:
     except Exception as error:  # unpickling raises whatever the bytes lead to
         reason = str(error).split("\n")[0]
         raise LanguageError(f"{path}: neither a TorchScript archive nor a plain state dict ({reason}).") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    return checked_weights(path, state)
+
+
+def checked_weights(path: str, state: Any) -> Dict[str, Tensor]:
+    """Names and tensors, if that is what a file holds: dense ones, as large as they say, real numbers, finite.
+
+    Raises:
+        LanguageError: something else.
+    """
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in state.items()
+    ):
         raise LanguageError(f"{path}: expected a state dict (names -> tensors), found something else.")
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex():
+            raise LanguageError(f"{path}: {name} is of {value.layout} and {value.dtype}, expected real numbers.")
+        if value.numel() > 1 and 0 in value.stride():
+            raise LanguageError(f"{path}: {name} has the shape {list(value.shape)}, for which it has too few bytes.")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise LanguageError(f"{path}: {name} has values that are nan or infinite.")
     return state
 
 

@@ -114,8 +114,8 @@ def test_an_unknown_library_is_refused(config):
         ({"objects": None}, "needs the array 'objects'; found predicates"),
         ({"subject_predicate": np.ones((3, 3, 5))}, r"subject_predicate has shape \(3, 3, 5\).*\[4, 3, d\]"),
         ({"predicate_object": np.ones((3, 4, 5), dtype=int)}, "predicate_object has shape.*type int"),
-        ({"predicate_object": np.full((3, 4, 5), np.nan)}, "zero or not finite"),
-        ({"subject_predicate": np.zeros((4, 3, 5))}, "zero or not finite"),
+        ({"predicate_object": np.full((3, 4, 5), np.nan)}, "(zero or have no width|nan or infinite)"),
+        ({"subject_predicate": np.zeros((4, 3, 5))}, "(zero or have no width|nan or infinite)"),
     ],
 )
 def test_a_file_that_is_no_bank_is_refused(foreign, tmp_path, change, message):
@@ -135,5 +135,5 @@ def test_a_missing_or_cut_file_is_named(foreign, tmp_path):
     np.save(tmp_path / "array.npy", np.ones(3))
     with pytest.raises(LanguageError, match=r"cut.npz: not an npz file"):
         PhraseBank.load(str(tmp_path / "cut.npz"))
-    with pytest.raises(LanguageError, match=r"array.npy: .* needs the array 'objects'; found none"):
+    with pytest.raises(LanguageError, match=r"array.npy: not an npz file"):
         PhraseBank.load(str(tmp_path / "array.npy"))

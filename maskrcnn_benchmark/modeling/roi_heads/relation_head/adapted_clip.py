@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.language.phrase_index import phrase_counts
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
-from maskrcnn_benchmark.utils.safe_pickle import load_torch
+from maskrcnn_benchmark.utils.json_files import conform
+from maskrcnn_benchmark.utils.safe_pickle import load_torch, state_dict_of
 
 from .relclip.clip_adapter import ClipAdapter
 from .relclip.controls.learnt import LearntTargets
@@ -25,6 +28,7 @@ from .relclip.defaults import KEY
 
 FILE = "clip_adapter.pth"
 LEVELS = ("sp", "po")
+_NONE = "no adapter that tools/adapt_clip.py wrote"
 
 
 def joins_adapter(cfg) -> bool:
@@ -72,6 +76,25 @@ def save_adapter(
         torch.save(content, temporary)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """What `save_adapter` wrote: entries of their types, tensors that are finite.
+
+    Raises:
+        InputError: something else.
+    """
+    content = load_torch(str(path))
+    try:
+        conform(content, json_schemas.Adapter, "the entries")
+        parts = ("adapter", "shown", *["targets"] * bool(content["targets"]))
+        tensors = {part: state_dict_of(path, content[part], f"'{part}'") for part in parts}
+        if set(content["shown"]) != set(LEVELS):
+            raise InputError(f"counts of {', '.join(content['shown'])}")
+    except InputError as error:
+        raise InputError(f"{path} is {_NONE} ({error})") from error
+    # as they are computed with, whatever the file has
+    return content | {part: {k: v.float() for k, v in found.items()} for part, found in tensors.items()}
+
+
 class AdaptedClip:
     """What the adapted image side says of the predicates of pairs; see `second_opinion.Opinion`.
 
@@ -115,18 +138,22 @@ class AdaptedClip:
                     f"{self.path} is not there, CLIP's image side as {KEY}.VISION clip adapts it at the end of a "
                     f"training; make it with tools/adapt_clip.py, or name one as {KEY}.ADAPTER"
                 )
-            content = load_torch(str(self.path))
+            content = _read(self.path)
+            shown, names, width = content["shown"], list(content["predicates"]), content["width"]
+            objects = len(content["objects"]) + 1
+            self.learnt = bool(content["targets"])
             try:
-                adapter = ClipAdapter(content["width"], content["hidden"], LEVELS)
-                adapter.load_state_dict(content["adapter"])
-                shown, names, width = content["shown"], list(content["predicates"]), content["width"]
-                objects = len(content["objects"]) + 1
-                self.learnt = bool(content["targets"])
-                if self.learnt:
+                # without memory of their own, so that sizes cost nothing that the file's tensors do not have
+                with torch.device("meta"):
+                    adapter = ClipAdapter(width, content["hidden"], LEVELS)
                     targets = LearntTargets(LEVELS, objects, len(names) + 1, width)
-                    targets.load_state_dict(content["targets"])
-            except (KeyError, TypeError, RuntimeError) as error:
-                raise InputError(f"{self.path} is no adapter that tools/adapt_clip.py wrote ({error})") from error
+                adapter.load_state_dict(content["adapter"], assign=True)
+                if self.learnt:
+                    targets.load_state_dict(content["targets"], assign=True)
+            except RuntimeError as error:
+                raise InputError(f"{self.path} is {_NONE} ({error})") from error
+            if any(count.shape != (objects, len(names) + 1) for count in shown.values()):
+                raise InputError(f"{self.path} is {_NONE} (counts of {objects - 1} classes, {len(names)} predicates)")
             if self.learnt:
                 if self.predicates != names:
                     raise InputError(f"{self.path} has vectors that were learnt for other predicates than these")
@@ -145,7 +172,6 @@ class AdaptedClip:
         """How much of the residual each scored phrase gets, n / (n + SHRINKAGE), 1 where that is 0: [O, R]."""
         place = {name: number for number, name in enumerate(names, start=1)}
         columns = torch.tensor([0, *(place.get(name, 0) for name in self.predicates)])
-        count = shown.float()
-        count[:, 0] = 0
+        count = shown.clamp(min=0).index_fill(1, torch.zeros(1, dtype=torch.int64), 0)
         count = count[:, columns].to(self.device)
         return count / (count + self.shrinkage) if self.shrinkage > 0 else torch.ones_like(count)

@@ -101,7 +101,8 @@ class PairCrops:
         try:
             kept = load_torch(str(path))
             boxes, embeddings = kept["boxes"], kept["embeddings"]
-            if boxes.shape != (len(embeddings), 4) or not torch.isfinite(embeddings).all():
+            finite = torch.isfinite(boxes).all() and torch.isfinite(embeddings).all()
+            if boxes.shape != (len(embeddings), 4) or embeddings.dim() != 2 or not finite:
                 raise ValueError(f"boxes {list(boxes.shape)}, embeddings {list(embeddings.shape)}")
         except Exception as error:  # of many kinds, depending on what is wrong with the file
             logger.warning("%s, embeddings of crops, is damaged (%s) and will be made again", path, error)

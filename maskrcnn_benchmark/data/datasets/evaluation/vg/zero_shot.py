@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -15,7 +14,10 @@ import numpy as np
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
 from maskrcnn_benchmark.data.datasets.content_cache import counted_once
 from maskrcnn_benchmark.data.datasets.vg_format import read_graphs
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.files import check_file
+from maskrcnn_benchmark.utils.json_files import conform, read_json
 from maskrcnn_benchmark.utils.safe_pickle import load_torch
 
 from .ranks import contains_triplets, pack, unpack
@@ -179,9 +181,9 @@ def _count_triplets(roidb_file: str, num_val_im: int) -> dict[str, np.ndarray]:
 
 
 def check_zero_shot_file(path: str) -> None:
-    """Raise `InputError` where a file is named that does not exist."""
-    if path and not os.path.isfile(path):
-        raise InputError(f"{_KEY} {path} does not exist")
+    """Raise `InputError` where something is named that is no file."""
+    if path:
+        check_file(path, _KEY)
 
 
 def read_triplets(path: str, classes: list[str], predicates: list[str]) -> np.ndarray:
@@ -207,24 +209,18 @@ def read_kinds(path: str, classes: list[str], predicates: list[str]) -> dict[str
     """
     check_zero_shot_file(path)
     if path.endswith(".json"):
-        try:
-            with open(path) as stream:
-                content = json.load(stream)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{_KEY} {path} is no json: {error}") from error
+        content = read_json(path, json_schemas.ZeroShot, _KEY)
     else:
         loaded = load_torch(path)
         content = loaded.tolist() if hasattr(loaded, "tolist") else loaded
-    lists = content if isinstance(content, dict) and set(content) == set(KINDS) else {"": content}
+        conform(content, json_schemas.ZeroShot, f"{_KEY} {path}")
+    lists = {kind: content[kind] for kind in KINDS} if isinstance(content, dict) else {"": content}
+    if not any(lists.values()):
+        raise InputError(f"{_KEY} {path} lists no triplet; leave the key empty for those that training never shows")
     return {kind: _as_indices(rows, classes, predicates, path) for kind, rows in lists.items()}
 
 
 def _as_indices(rows, classes: list[str], predicates: list[str], path: str) -> np.ndarray:
-    if not isinstance(rows, list) or not all(isinstance(row, (list, tuple)) and len(row) == 3 for row in rows):
-        raise InputError(
-            f"{_KEY} {path} must hold a list of [subject class, object class, predicate], or such a list for each of "
-            f"{' and '.join(KINDS)}"
-        )
     columns = [
         [_index(value, names, what, path) for value in column]
         for column, names, what in zip(
