@@ -25,11 +25,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RELATION_HEAD = Path("maskrcnn_benchmark/modeling/roi_heads/relation_head")
 PLUGIN = {  # a folder's own before the folder that it is in
-    RELATION_HEAD / "relclip" / "controls": "*.py",
-    RELATION_HEAD / "relclip": "*.py",
-    Path("maskrcnn_benchmark/modeling/language"): "*.py",
+    RELATION_HEAD / "relclip" / "controls": ("*.py",),
+    RELATION_HEAD / "relclip": ("*.py",),
+    Path("maskrcnn_benchmark/modeling/language"): ("*.py", "*.txt"),
 }
-FOLDERS = {**PLUGIN, Path("configs/relclip"): "*.yaml"}
+FOLDERS = {**PLUGIN, Path("configs/relclip"): ("*.yaml",)}
 REGISTERS = RELATION_HEAD / "roi_relation_predictors.py"
 CALLS = RELATION_HEAD / "relation_head.py"
 DEFAULTS = Path("maskrcnn_benchmark/config/defaults.py")
@@ -58,7 +58,8 @@ class InputError(ValueError):
 
 def plugin_files() -> list[Path]:
     """Files of the plugin, relative to the root of either checkout."""
-    return sorted(path.relative_to(ROOT) for folder, names in FOLDERS.items() for path in (ROOT / folder).glob(names))
+    kinds = [(folder, names) for folder, several in FOLDERS.items() for names in several]
+    return sorted(path.relative_to(ROOT) for folder, names in kinds for path in (ROOT / folder).glob(names))
 
 
 def content(path: Path) -> bytes:

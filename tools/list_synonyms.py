@@ -1,124 +1,77 @@
-"""Print which predicates and phrases count as synonyms at a threshold, to choose it by looking.
+"""Print which predicates are taken for synonyms, and by what, to choose RELCLIP.SYNONYMS by looking.
 
-    python tools/list_synonyms.py --config-file configs/relclip/motifs_predcls_full.yaml --threshold .9 --threshold .95
+    python tools/list_synonyms.py --config-file configs/relclip/motifs_predcls_full.yaml
+    python tools/list_synonyms.py --dictionary VG-SGG-dicts-with-attri.json MODEL.LANGUAGE.BANK_FILE bank.npz
 
-Synonyms are no negatives of the contrastive loss. Text encoders differ in how close they put phrases to each other, so
-a threshold (RELCLIP.PHRASE_SYNONYM_THRESHOLD, RELCLIP.PREDICATE_SYNONYM_THRESHOLD) that suits one need not suit
-another.
+Synonyms about the same classes are no negatives of each other in the contrastive loss. The rule `judged` wants two
+things: phrases that are alike, by RELCLIP.SYNONYM_SIMILARITY or more, and annotators who gave both predicates to one
+and the same pair of boxes, more often than once and than by chance. Both are listed, with what the rule makes of them,
+and the lists. With --dictionary there is no training set to count in, and so nothing is judged.
 """
 
 from __future__ import annotations
 
-import torch
 from build_phrase_bank import bank_parser, build, class_names
 from torch import Tensor
 
 from maskrcnn_benchmark.config.load import load_config
+from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.modeling.language.phrase_bank import class_table
-from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary
-from maskrcnn_benchmark.modeling.language.synonyms import predicate_similarity, synonymous
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.negatives import negative_mask
+from maskrcnn_benchmark.modeling.language.synonyms import LISTS, judged, listed, predicate_similarity, together
 from maskrcnn_benchmark.utils.cli import run
 
-ROWS_AT_ONCE = 512
 
-
-def connected_groups(linked: Tensor) -> list[list[int]]:
-    """Groups of two or more that links connect; bool [n, n], symmetric.
-
-    >>> connected_groups(torch.tensor([[0, 0, 1], [0, 0, 0], [1, 0, 0]]).bool())
-    [[0, 2]]
-    """
-    reach = linked | torch.eye(len(linked), dtype=torch.bool)
-    while True:
-        further = (reach.float() @ reach.float()) > 0
-        if torch.equal(further, reach):
-            break
-        reach = further
-    groups = {tuple(row.nonzero()[:, 0].tolist()) for row in reach}
-    return sorted(list(group) for group in groups if len(group) > 1)
-
-
-def predicate_lines(similarity: Tensor, threshold: float, names: list[str]) -> list[str]:
-    """One line per group of synonymous predicates, with the pairs that link it, most alike first.
+def pair_lines(similarity: Tensor, predicate_pairs: Tensor | None, names: list[str], rows: int) -> list[str]:
+    """The pairs of predicates that are most alike, and with counts those most often together, one line each.
 
     Args:
         similarity: [R + 1, R + 1], background first.
+        predicate_pairs: how often both are on one pair of boxes, int64 [R + 1, R + 1].
         names: R predicates.
+        rows: how many of each.
     """
-    linked = synonymous(similarity, threshold)
-    lines = []
-    for group in connected_groups(linked):
-        pairs = [(float(similarity[p, q]), p, q) for p in group for q in group if p < q and linked[p, q]]
-        shown = ", ".join(f"{names[p - 1]} ~ {names[q - 1]} {s:.3f}" for s, p, q in sorted(pairs, reverse=True))
-        lines.append(f"{' | '.join(names[p - 1] for p in group)}   ({shown})")
+    pairs = [(p, q) for p in range(1, len(names) + 1) for q in range(1, p)]
+    counts = None if predicate_pairs is None else together(predicate_pairs)
+
+    def line(p: int, q: int) -> str:
+        text = f"  {float(similarity[p, q]):6.3f}  {names[q - 1]}, {names[p - 1]}"
+        if counts is None or not counts.found[p, q]:
+            return text
+        found, chance = int(counts.found[p, q]), float(counts.by_chance[p, q])
+        return f"{text}: together on {found} pairs of boxes, {chance:.1f} by chance"
+
+    alike = sorted(pairs, key=lambda pair: -float(similarity[pair]))[:rows]
+    lines = [f"most alike of {len(pairs)} pairs of predicates:", *(line(*pair) for pair in alike)]
+    if counts is not None:
+        seen = [pair for pair in pairs if counts.found[pair]]
+        often = sorted(seen, key=lambda pair: -float(counts.found[pair]))[:rows]
+        lines += [f"most often together of {len(seen)} that annotators gave to one pair of boxes:"]
+        lines += [line(*pair) for pair in often]
     return lines
-
-
-def related_similarities(table: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarities of all pairs of phrases that share a component, each pair once.
-
-    Args:
-        table: of the level sp or po, [O + 1, R + 1, d].
-
-    Returns:
-        cosines [n], and the two phrases of each pair as (class, predicate) int64 [n, 2, 2]
-    """
-    objects, predicates = table.shape[:2]
-    phrases = dictionary("sp", torch.ones(objects, objects, predicates))
-    vectors = table.flatten(0, 1)[component_index(phrases, objects, predicates)]
-    found, pairs = [], []
-    for first in range(0, len(phrases), ROWS_AT_ONCE):
-        rows = torch.arange(first, min(first + ROWS_AT_ONCE, len(phrases)))
-        similarity = vectors[rows] @ vectors.t()
-        mask = negative_mask(phrases[rows], phrases, related=True) & (rows[:, None] < torch.arange(len(phrases)))
-        found.append(similarity[mask])
-        a, b = mask.nonzero().unbind(dim=1)
-        pairs.append(torch.stack([phrases[rows[a]], phrases[b]], dim=1))
-    return torch.cat(found), torch.cat(pairs)
-
-
-def phrase_lines(table: Tensor, thresholds: list[float], level: str, objects: list[str], predicates: list[str]):
-    """For each threshold, how many pairs of phrases that share a component reach it, and those nearest to it."""
-    similarity, pairs = related_similarities(table)
-
-    def name(phrase: Tensor) -> str:
-        words = objects[int(phrase[0]) - 1], predicates[int(phrase[1]) - 1]
-        return " ".join(words if level == "sp" else reversed(words))
-
-    for threshold in thresholds:
-        above = similarity >= threshold
-        yield f"  {threshold:g}: {int(above.sum())} of {len(similarity)} pairs are synonyms"
-        for side, chosen in (("just above", above), ("just below", ~above)):
-            index = chosen.nonzero()[:, 0]
-            nearest = index[(similarity[index] - threshold).abs().argsort()[:3]]
-            for i in nearest.tolist():
-                yield f"    {side}: {name(pairs[i, 0])} ~ {name(pairs[i, 1])} {float(similarity[i]):.3f}"
 
 
 def main() -> None:
     parser = bank_parser(__doc__)
-    parser.add_argument("--threshold", action="append", type=float, help="may be repeated; default: those configured")
+    parser.add_argument("--rows", type=int, default=20, help="how many pairs of predicates to list (default 20)")
     args = parser.parse_args()
     cfg = load_config(args.config_file, args.opts)
     node = cfg.MODEL.ROI_RELATION_HEAD.RELCLIP
     objects, predicates = class_names(cfg, args.dictionary)
     bank = build(cfg, args.dictionary)
     tables = {level: class_table(bank.vectors(level, objects, predicates)) for level in ("sp", "po")}
-    similarity = predicate_similarity(tables["sp"], tables["po"])
-    others = similarity[1:, 1:][~torch.eye(len(predicates), dtype=torch.bool)]
-    print(f"predicates: similarity {others.min():.3f} to {others.max():.3f}, median {others.median():.3f}")
-    for threshold in args.threshold or [node.PREDICATE_SYNONYM_THRESHOLD]:
-        lines = predicate_lines(similarity, threshold, predicates)
-        print(f"  {threshold:g}: {len(lines)} groups")
-        for line in lines:
-            print(f"    {line}")
-    for level, what in (("sp", "subject and predicate"), ("po", "predicate and object")):
-        print(f"phrases of {what} that share one of both:")
-        for line in phrase_lines(
-            tables[level], args.threshold or [node.PHRASE_SYNONYM_THRESHOLD], level, objects, predicates
-        ):
-            print(line)
+    pairs = None if args.dictionary else get_dataset_statistics(cfg)["predicate_pairs"]
+    print(*pair_lines(predicate_similarity(tables), pairs, predicates, args.rows), sep="\n")
+    found = {
+        rule: listed(rule, predicates)
+        for rule in dict.fromkeys((*LISTS, node.SYNONYMS))
+        if rule not in ("judged", "none")
+    }
+    if pairs is not None:
+        found[f"judged, from {node.SYNONYM_SIMILARITY:g}"] = judged(tables, pairs, predicates, node.SYNONYM_SIMILARITY)
+    elif not args.dictionary:
+        print("judged: nothing, as the training set's labels have weights and so come from no annotator")
+    for rule, synonyms in found.items():
+        print(f"{rule}: {len(synonyms.groups)} groups", *(f"  {group}" for group in synonyms.groups), sep="\n")
 
 
 if __name__ == "__main__":

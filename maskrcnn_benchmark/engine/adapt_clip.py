@@ -59,7 +59,7 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             width = pairs.embedding.shape[1]
-            targets, rule = make_targets(cfg, objects, predicates, width)
+            targets, rule = make_targets(cfg, objects, predicates, statistics.get("predicate_pairs"), width)
             found = next(iter(targets().values())).shape[-1]
             if found != width:
                 raise InputError(f"phrases have {found} numbers, CLIP's embeddings of pictures {width}")

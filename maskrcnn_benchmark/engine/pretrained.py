@@ -169,6 +169,7 @@ def build_without_data(cfg, names: Names) -> tuple[Any, nn.Module]:
     if cfg.MODEL.RELATION_ON:
         head = cfg.MODEL.ROI_RELATION_HEAD
         head.NUM_CLASSES, head.WORD_EMBEDDING = len(names.predicates), "random"
+        head.RELCLIP.SYNONYMS = "none"  # they count in training only
     cfg.freeze()
     with use_statistics(_even_statistics(names)):
         model = build_detection_model(cfg).to(cfg.MODEL.DEVICE).eval()

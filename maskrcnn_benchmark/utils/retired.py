@@ -23,6 +23,11 @@ _KEYS = {
         (_RELCLIP + "SUBSTITUTION_RATE", _RELCLIP + "SUBSTITUTION_WIDTH"),
         "names of similar classes in training brought nothing and are gone",
     ),
+    _RELCLIP + "KEEP_SYNONYMS": f"its value True is {_RELCLIP}SYNONYMS none now",
+    **dict.fromkeys(
+        (_RELCLIP + "PHRASE_SYNONYM_THRESHOLD", _RELCLIP + "PREDICATE_SYNONYM_THRESHOLD"),
+        f"antonyms are as alike as synonyms, so a threshold alone does not tell which are: see {_RELCLIP}SYNONYMS",
+    ),
     _RELCLIP + "CENTER": "centred phrases made no difference and are gone",
     _RELCLIP + "SCALE_MAX": "it is 100, as in CLIP",
     _RELCLIP + "SCALE_LR_FACTOR": "tau learns at the rate of the other parameters",

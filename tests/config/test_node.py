@@ -193,6 +193,9 @@ def test_a_key_of_an_earlier_version_gets_a_sentence_about_what_became_of_it(con
         (node + "TEXT_ENCODER.NAME", "ViT-B/32", r"is MODEL\.LANGUAGE now"),
         (node + "IMAGE_WEIGHT", "1.0", r"SECOND_OPINION\.WEIGHT now"),
         (node + "SUBSTITUTION_RATE", "0.2", "are gone"),
+        (node + "KEEP_SYNONYMS", "True", r"SYNONYMS none now"),
+        (node + "PHRASE_SYNONYM_THRESHOLD", "0.9", r"antonyms .*RELCLIP\.SYNONYMS"),
+        (node + "PREDICATE_SYNONYM_THRESHOLD", "0.9", r"antonyms .*RELCLIP\.SYNONYMS"),
     ):
         with pytest.raises(
             InputError, match=rf"option {re.escape(key)} is not a configuration key any more: .*{became}"

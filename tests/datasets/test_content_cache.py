@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from support import vg_dataset
 
 from maskrcnn_benchmark.data.datasets import content_cache
@@ -92,4 +93,7 @@ def test_statistics_from_the_cache_are_those_that_were_counted(tmp_path, must_ov
         for ours, expected in zip(kept, counted, strict=True):
             assert ours.dtype == expected.dtype
             np.testing.assert_array_equal(ours, expected)
+        together = dataset.get_statistics(must_overlap, tmp_path)["predicate_pairs"]
+        assert together.dtype == torch.int64
+        assert torch.equal(together, dataset.get_statistics(must_overlap)["predicate_pairs"])
     assert len(list(tmp_path.iterdir())) == 1

@@ -46,6 +46,16 @@ def test_the_tables_are_the_same_to_the_last_bit(both):
     assert sparse["obj_classes"] == dense["obj_classes"]
 
 
+def test_pairs_of_predicates_are_counted_where_a_table_of_them_is_small(monkeypatch):
+    dataset = vg_dataset("train")
+    expected = dataset.get_statistics()["predicate_pairs"]
+    monkeypatch.setattr(sparse_statistics, "DENSE_BYTES", 8 * 51 * 51)
+    statistics = dataset.get_statistics()
+    assert isinstance(statistics["fg_matrix"], LateTable) and torch.equal(statistics["predicate_pairs"], expected)
+    monkeypatch.setattr(sparse_statistics, "DENSE_BYTES", 8 * 51 * 51 - 1)
+    assert dataset.get_statistics()["predicate_pairs"] is None
+
+
 def test_sums_over_classes_need_no_table(both, monkeypatch):
     dense, sparse = both
     monkeypatch.setattr(LateTable, "dense", lambda self: pytest.fail("a dense table was made"))

@@ -1,5 +1,6 @@
 """VGDataset against the reference numbers, its draws, its statistics, and what it says of wrong files."""
 
+import itertools
 import json
 import random
 import shutil
@@ -77,6 +78,29 @@ def test_statistics_equal_a_plain_loop():
             bg_plain[labels[i], labels[j]] += 1
     np.testing.assert_array_equal(fg_matrix, fg_plain)
     np.testing.assert_array_equal(bg_matrix, bg_plain)
+
+
+def test_pairs_of_predicates_equal_a_plain_loop(files):
+    """On how many ordered pairs of boxes there are both; a row that is there twice counts once."""
+    with h5py.File(files["roidb_file"], "r+") as h5:
+        first, last = h5["img_to_first_rel"][:], h5["img_to_last_rel"][:]
+        for i in np.flatnonzero(last >= first + 3):  # of four rows one pair, and a fifth the other way round
+            h5["relationships"][first[i] + 1 : first[i] + 3] = h5["relationships"][first[i]]
+            h5["predicates"][first[i] + 1] = h5["predicates"][first[i]]
+            h5["relationships"][first[i] + 3] = h5["relationships"][first[i]][::-1]
+    dataset = open_dataset(files, filter_duplicate_rels=False, filter_non_overlap=False)
+    for must_overlap in (True, False):
+        found = dataset.get_statistics(must_overlap)["predicate_pairs"]
+        expected = torch.zeros_like(found)
+        for boxes, relations in zip(dataset.gt_boxes, dataset.relationships, strict=True):
+            shown = {}
+            for subject, obj, predicate in relations.tolist():
+                if not must_overlap or overlap_areas(boxes[subject], boxes[obj]) > 0:
+                    shown.setdefault((subject, obj), set()).add(predicate)
+            for predicates in shown.values():
+                for p, q in itertools.product(predicates, repeat=2):
+                    expected[p, q] += 1
+        assert torch.equal(found, expected) and (found - found.diag().diag()).sum() > 0
 
 
 def test_statistics_do_not_depend_on_how_images_are_grouped(monkeypatch):
@@ -188,6 +212,7 @@ def test_statistics_count_predicates_as_often_as_they_are_drawn(files):
                     expected[triplet] += weights[row] / total
     np.testing.assert_allclose(found, expected)
     assert found.dtype == np.float64 and found.sum() > 0
+    assert dataset.get_statistics()["predicate_pairs"] is None  # no annotator gave labels that have weights
 
 
 def test_mirrored_boxes_follow_the_mirrored_image():

@@ -98,6 +98,7 @@ def test_a_second_run_changes_nothing(sgb):
     added = {path for path in after if path not in before}
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {REGISTERS} and HEAD / "relclip" / "predictor.py" in added
+    assert Path("maskrcnn_benchmark/modeling/language/vg150_synonyms.txt") in added
     assert after[REGISTERS].startswith(before[REGISTERS])
     assert len(after[REGISTERS].splitlines()) == len(before[REGISTERS].splitlines()) + 1
     assert "has everything already" in run(TOOL, sgb)

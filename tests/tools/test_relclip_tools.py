@@ -1,16 +1,21 @@
 """Prebuilding a phrase bank and listing synonyms, from the command line."""
 
-import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from small_run import write_config
+from support import PARITY
 
+from maskrcnn_benchmark.data.datasets.vg_format import load_info
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,42 +70,57 @@ def test_a_random_bank_needs_no_text_encoder(dictionary, tmp_path):
     assert "--output" in run("build_phrase_bank.py", *arguments, status=1)
 
 
-def test_synonyms_are_listed_at_every_threshold(dictionary, tmp_path):
-    angles = {"wearing": 0.0, "wears": 0.2, "on": 1.3}  # cos 0.2 = 0.980, cos 1.1 = 0.454
-    vectors = np.array([[np.cos(a), np.sin(a)] for a in angles.values()])
+@pytest.fixture
+def list_synonyms(run_here, monkeypatch):
+    """Run the tool: (exit status, standard output, standard error)."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))  # where the one tool finds the other
+    return lambda *arguments: run_here("list_synonyms", *arguments)
+
+
+def test_synonyms_are_listed_with_what_makes_them(list_synonyms, dictionary, tmp_path):
+    """Without a training set only the lists say which they are."""
+    vectors = np.array([[np.cos(angle), np.sin(angle)] for angle in (0.0, 0.2, 1.3)])
     arrays = {"sp": np.tile(vectors, (3, 1, 1)), "po": np.repeat(vectors[:, None], 3, axis=1)}
     PhraseBank(OBJECTS, PREDICATES, {}, arrays).save(str(tmp_path / "bank.npz"))
-    bank = [LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"]
-    out = run("list_synonyms.py", "--dictionary", dictionary, "--threshold", "0.4", "--threshold", "0.97", *bank)
-    assert "similarity 0.267 to 0.980" in out
-    assert "0.97: 1 groups\n    wearing | wears   (wearing ~ wears 0.980)" in out
-    assert "0.4: 1 groups\n    wearing | wears | on   (wearing ~ wears 0.980, wears ~ on 0.454)" in out
-    assert "just above: man wearing ~ man wears 0.980" in out
-    assert "just below: man wears ~ man on 0.454" in out
-    # 3 of 3 pairs of predicates for 3 classes, and 3 pairs of classes for 3 predicates, which are all alike
-    assert "0.97: 12 of 18 pairs are synonyms" in out and "wearing man ~ wears man" in out
+    arguments = ["--dictionary", dictionary, "--rows", 2, LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"]
+    lines = list_synonyms(*arguments)[1].splitlines()
+    assert lines[0] == "most alike of 3 pairs of predicates:" and re.fullmatch(r"   0\.9\d\d  wearing, wears", lines[1])
+    assert len(lines) == 5 and lines[3:] == ["vg150: 1 groups", "  wearing, wears"]
+    path = tmp_path / "mine.txt"
+    path.write_text("on, wearing")
+    _, out, _ = list_synonyms(*arguments, RELCLIP + "SYNONYMS", path)
+    assert f"{path}: 1 groups\n  on, wearing\n" in out
+    path.write_text("on, waering")
+    status, _, error = list_synonyms(*arguments, RELCLIP + "SYNONYMS", path)
+    assert status == 1 and error.count("\n") == 1
+    assert f"{path}, line 1: the data set has no predicate 'waering'; the nearest that it has is 'wearing'." in error
 
 
-def test_related_pairs_equal_a_loop(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    spec = importlib.util.spec_from_file_location("list_synonyms", ROOT / "tools" / "list_synonyms.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    monkeypatch.setattr(tool, "ROWS_AT_ONCE", 5)
-    table = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
-    similarity, pairs = tool.related_similarities(table)
-    expected = {}
-    phrases = [(g, p) for g in range(1, 4) for p in range(1, 5)]
-    for i, a in enumerate(phrases):
-        for b in phrases[i + 1 :]:
-            if (a[0] == b[0]) != (a[1] == b[1]):
-                expected[a, b] = float(table[a] @ table[b])
-    found = {tuple(map(tuple, pair)): float(s) for pair, s in zip(pairs.tolist(), similarity, strict=True)}
-    assert found.keys() == expected.keys()
-    assert all(abs(found[key] - expected[key]) < 1e-5 for key in expected)
-    assert tool.connected_groups(torch.tensor([[0, 1, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]]).bool()) == [
-        [0, 1, 3]
-    ]
+def test_synonyms_are_judged_by_a_training_set(list_synonyms, tmp_path):
+    """In every image of two relations or more, one pair of boxes gets the first two predicates."""
+    data = tmp_path / "datasets" / "vg"
+    shutil.copytree(PARITY / "vg", data)
+    (roidb_file,), (dict_file,) = data.glob("*.h5"), data.glob("*dicts*.json")
+    with h5py.File(roidb_file, "r+") as h5:
+        first, last = h5["img_to_first_rel"][:], h5["img_to_last_rel"][:]
+        for i in np.flatnonzero(last > first):
+            h5["relationships"][first[i] + 1] = h5["relationships"][first[i]]
+            h5["predicates"][first[i] : first[i] + 2] = [[1], [2]]
+    objects, predicates = (names[1:] for names in load_info(dict_file)[:2])
+    bank = PhraseBank.random(objects, predicates, ("sp", "po"), seed=0)
+    bank.arrays["sp"][:, 1], bank.arrays["po"][1] = bank.arrays["sp"][:, 0], bank.arrays["po"][0]  # one phrase
+    bank.save(str(tmp_path / "bank.npz"))
+    config = write_config(tmp_path, predictor="RelCLIPPredictor")
+
+    arguments = ["--config-file", config, LANGUAGE + "BANK_FILE", tmp_path / "bank.npz"]
+    out = list_synonyms(*arguments)[1]
+    names = ", ".join(predicates[:2])
+    assert re.search(rf"^   1\.000  {names}: together on \d+ pairs of boxes, \d+\.\d by chance$", out, re.MULTILINE)
+    assert f"judged, from 0.75: 1 groups\n  {names}\n" in out
+    with h5py.File(roidb_file, "r+") as h5:
+        h5["predicate_weights"] = np.ones(len(h5["predicates"]))
+    out = list_synonyms(*arguments)[1]
+    assert "judged: nothing" in out and "together" not in out
 
 
 def test_without_names_or_weights_there_is_one_sentence(dictionary, tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 from maskrcnn_benchmark.utils.files import atomic_write
 
 LEAST_BYTES = 4_000_000  # smaller data files are counted in no time
-_FORMAT = 1
+_FORMAT = 2
 _log = logging.getLogger("maskrcnn_benchmark")
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from maskrcnn_benchmark.utils.errors import InputError
 
+from .vg_format import Graphs
+
 DENSE_BYTES = 256 * 2**20  # tables up to this size are plain tensors
 
 
@@ -167,6 +169,21 @@ class ShareTable(LateTable):
 def log_shares(counts: np.ndarray) -> np.ndarray:
     """log(share of each predicate + 1e-3) of counts [..., R], float64."""
     return np.log(counts / counts.sum(-1, keepdims=True) + 1e-3)
+
+
+def predicate_pairs(graphs: Graphs, num_predicates: int) -> np.ndarray | None:
+    """On how many ordered pairs of boxes annotators gave both of two predicates.
+
+    Returns:
+        int64 [R, R], symmetric, with the pairs that have a predicate at all in the diagonal; None as
+        `VGDataset.get_statistics` says.
+    """
+    if graphs.weights is not None or is_large((num_predicates, num_predicates)):
+        return None
+    names = np.unique(graphs.pairs() * num_predicates + graphs.relations[:, 2])  # of each pair each predicate once
+    pair, predicate = np.divmod(names, num_predicates)
+    shown = csr_array((np.ones(len(names), dtype=np.int64), (pair, predicate)), shape=(len(names), num_predicates))
+    return (shown.T @ shown).toarray()
 
 
 def is_large(shape: tuple[int, ...]) -> bool:

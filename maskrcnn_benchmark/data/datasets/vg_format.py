@@ -89,9 +89,18 @@ class Graphs:
 
     def triplets(self) -> np.ndarray:
         """(subject class, object class, predicate) of every relation, int64 [.., 3]."""
-        first_box = np.repeat(np.cumsum(self.num_boxes) - self.num_boxes, self.num_relations)
-        subjects, objects = self.labels[self.relations[:, :2].T + first_box]
+        subjects, objects = self.labels[self._ends()]
         return np.column_stack((subjects, objects, self.relations[:, 2]))
+
+    def pairs(self) -> np.ndarray:
+        """Number of the ordered pair of boxes of every relation, int64 [..]: the same for the same two boxes."""
+        subjects, objects = self._ends()
+        return np.unique(subjects * len(self.labels) + objects, return_inverse=True)[1].ravel()
+
+    def _ends(self) -> np.ndarray:
+        """Rows of the boxes of subject and object of every relation, int64 [2, ..]."""
+        first_box = np.repeat(np.cumsum(self.num_boxes) - self.num_boxes, self.num_relations)
+        return self.relations[:, :2].T + first_box
 
 
 class RowsByImage(Sequence):

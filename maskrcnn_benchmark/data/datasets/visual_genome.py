@@ -20,7 +20,7 @@ from maskrcnn_benchmark.utils.json_files import read_json
 from .box_pairs import bbox_overlaps, box_filter, image_pairs  # noqa: F401  (the first two are SGB's names here)
 from .content_cache import counted_once
 from .images import image_size, load_image
-from .sparse_statistics import CountTable, ShareTable, SparseCounts, is_large, log_shares
+from .sparse_statistics import CountTable, ShareTable, SparseCounts, is_large, log_shares, predicate_pairs
 from .vg_format import (
     BOX_SCALE,
     SPLIT_CODES,
@@ -201,7 +201,7 @@ class VGDataset(torch.utils.data.Dataset):
         return target
 
     def get_statistics(self, must_overlap: bool = True, cache_dir: str = "") -> dict:
-        """Counts of the training split: SGB's `fg_matrix`, `pred_dist` and the names.
+        """Counts of the training split: SGB's `fg_matrix`, `pred_dist` and the names, and `predicate_pairs`.
 
         Args:
             must_overlap: count relations and pairs of overlapping boxes only, as SGB does.
@@ -212,26 +212,32 @@ class VGDataset(torch.utils.data.Dataset):
                 counts pairs of boxes, from one on. With `predicate_weights` float64, see
                 `get_VG_statistics`.
             pred_dist: float [O, O, R], log(share of each predicate among the pair's + 1e-3).
+            predicate_pairs: int64 [R, R], on how many ordered pairs of boxes annotators gave both predicates; None with
+                `predicate_weights`, as labels with weights come from no annotator, and with so many predicates that it
+                would be larger than `DENSE_BYTES`.
             obj_classes, rel_classes, att_classes: names, background first.
 
-        With so many classes that a table is larger than `DENSE_BYTES`, both are a `LateTable`.
+        With so many classes that they are larger than `DENSE_BYTES`, the first two are a `LateTable`.
         """
         shape = len(self.ind_to_classes), len(self.ind_to_classes), len(self.ind_to_predicates)
         files = self.img_dir, self.roidb_file, self.dict_file, self.image_file
         if is_large(shape):
             graphs, _ = _counted_graphs(*files[1:3], self.num_val_im, must_overlap)
+            together = predicate_pairs(graphs, shape[2])
             pairs = image_pairs(graphs.boxes, graphs.num_boxes, must_overlap)
             shares = _drawn_shares(graphs)
             counts = SparseCounts(graphs.triplets(), shares, (graphs.labels[chunk] for chunk in pairs), shape)
             fg_matrix = CountTable(counts, torch.int64 if shares is None else torch.float64)
             pred_dist = ShareTable(counts, torch.float32)
         else:
-            found, background = get_VG_statistics(*files, must_overlap, self.num_val_im, must_overlap, cache_dir)
+            kept = _count(*files[1:3], must_overlap, self.num_val_im, must_overlap, cache_dir)
+            found, background, together = kept["counts"], kept["pairs"], kept.get("predicate_pairs")
             found[:, :, 0] = background + 1
             fg_matrix, pred_dist = torch.from_numpy(found), torch.from_numpy(log_shares(found)).float()
         return {
             "fg_matrix": fg_matrix,
             "pred_dist": pred_dist,
+            "predicate_pairs": None if together is None else torch.from_numpy(together),
             "obj_classes": self.ind_to_classes,
             "rel_classes": self.ind_to_predicates,
             "att_classes": self.ind_to_attributes,
@@ -285,6 +291,14 @@ def get_VG_statistics(
         h5 has `predicate_weights`, the predicates of a pair of boxes count as often as each of them is drawn, together
         once, float64.
     """
+    found = _count(roidb_file, dict_file, must_overlap, num_val_im, filter_non_overlap, cache_dir)
+    return found["counts"], found["pairs"]
+
+
+def _count(
+    roidb_file: str, dict_file: str, must_overlap: bool, num_val_im: int, filter_non_overlap: bool, cache_dir: str
+) -> dict[str, np.ndarray]:
+    """What `get_VG_statistics` returns, `counts` and `pairs`, and `predicate_pairs` where there are any."""
 
     def count() -> dict[str, np.ndarray]:
         graphs, shape = _counted_graphs(roidb_file, dict_file, num_val_im, filter_non_overlap)
@@ -295,13 +309,15 @@ def get_VG_statistics(
             labels = graphs.labels[pairs]
             bg += np.bincount(labels[:, 0] * shape[1] + labels[:, 1], minlength=len(bg))
         seen = np.flatnonzero(fg)  # few of all triplets
-        return {"shape": np.array(shape), "triplets": seen, "counts": fg[seen], "pairs": bg.reshape(shape[:2])}
+        arrays = {"shape": np.array(shape), "triplets": seen, "counts": fg[seen], "pairs": bg.reshape(shape[:2])}
+        together = predicate_pairs(graphs, shape[2])
+        return arrays if together is None else {**arrays, "predicate_pairs": together}
 
     facts = [must_overlap, num_val_im, filter_non_overlap]
     found = counted_once(cache_dir, "statistics", (roidb_file, dict_file), facts, count)
     fg = np.zeros(found["shape"], dtype=found["counts"].dtype)
     fg.flat[found["triplets"]] = found["counts"]
-    return fg, found["pairs"]
+    return {**found, "counts": fg}
 
 
 def _counted_graphs(roidb_file: str, dict_file: str, num_val_im: int, filter_non_overlap: bool) -> tuple:
@@ -317,10 +333,8 @@ def _drawn_shares(graphs: Graphs) -> np.ndarray | None:
     """How likely each relation [M] is drawn among those of its pair of boxes; None without weights."""
     if graphs.weights is None:
         return None
-    image = np.repeat(np.arange(len(graphs.num_relations)), graphs.num_relations)
-    _, pair = np.unique(np.column_stack((image, graphs.relations[:, :2])), axis=0, return_inverse=True)
-    weights = np.asarray(graphs.weights, dtype=np.float64)
-    sums = np.bincount(pair.ravel(), weights=weights)[pair.ravel()]
+    pair, weights = graphs.pairs(), np.asarray(graphs.weights, dtype=np.float64)
+    sums = np.bincount(pair, weights=weights)[pair]
     return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
 
 

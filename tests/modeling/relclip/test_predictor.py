@@ -222,17 +222,13 @@ def test_negatives_dictionary_synonyms_and_templates_change_the_loss(predictor, 
         {"NEGATIVES": "all"},
         {"NEGATIVES": "batch"},
         {"DICTIONARY": "full"},
-        {"KEEP_SYNONYMS": True},
-        {"PHRASE_SYNONYM_THRESHOLD": 0.8},
-        {"KEEP_SYNONYMS": False, "PREDICATE_SYNONYM_THRESHOLD": 0.7},
+        {"SYNONYMS": "none"},
         {"language": {"TEMPLATES.SP": ("{subject} {predicate}",)}},
         {"language": {"TEMPLATES.PO": ("{predicate} the {object}",)}},
         {"TARGETS": "learnt"},
         {"SCALE_INIT": 5.0},
     ]
-    # the tiny text tower is untrained, so that its phrases are much alike: thresholds where they part
-    base = {"PHRASE_SYNONYM_THRESHOLD": 0.97, "PREDICATE_SYNONYM_THRESHOLD": 0.97}
-    losses = [loss_with(predictor, scene, **{**base, **options}) for options in settings]
+    losses = [loss_with(predictor, scene, **{"SYNONYMS": "vg150", **options}) for options in settings]
     for i, loss in enumerate(losses):
         for j in range(i):
             assert abs(loss - losses[j]) > 1e-6, (settings[i], settings[j])
@@ -431,6 +427,11 @@ def test_a_bank_of_another_world_is_refused(predictor, tmp_path):
         ({"DICTIONARY": "test"}, "RELCLIP.DICTIONARY is 'test'; it can be train, full"),
         ({"TARGETS": "random"}, "RELCLIP.TARGETS is 'random'; it can be text, learnt"),
         ({"SCALE_INIT": 0.0}, "RELCLIP.SCALE_INIT is 0.0"),
+        ({"SYNONYM_SIMILARITY": 92.0}, "RELCLIP.SYNONYM_SIMILARITY is 92.0"),
+        (
+            {"SYNONYMS": "judge"},
+            "RELCLIP.SYNONYMS is 'judge', and there is no such file; it can be judged, none, vg150 or a list's path",
+        ),
         ({"USE_BASE": False, "USE_ALIGNMENT": False}, "nothing scores predicates"),
         ({"host": ["MODEL.ROI_BOX_HEAD.NUM_CLASSES", 9]}, "ROI_BOX_HEAD.NUM_CLASSES is 9.*8 object classes"),
         ({"host": [HEAD + "NUM_CLASSES", 51]}, "ROI_RELATION_HEAD.NUM_CLASSES is 51.*6 predicates"),

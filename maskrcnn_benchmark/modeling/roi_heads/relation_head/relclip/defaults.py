@@ -52,11 +52,12 @@ def relclip_node() -> CfgNode:
     # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch) |
     # weighted (all, each phrase as often as training shows it).
     node.NEGATIVES = "related"
-    # A phrase is a synonym of another where their cosine similarity reaches the threshold, a predicate of another where
-    # their phrases do on average. Synonyms are no negatives. tools/list_synonyms.py prints what a threshold finds.
-    node.KEEP_SYNONYMS = False
-    node.PHRASE_SYNONYM_THRESHOLD = 0.92
-    node.PREDICATE_SYNONYM_THRESHOLD = 0.92
+    # Predicates that are synonyms; about the same classes the one is no negative of the other. judged (those whose
+    # phrases are alike and that annotators gave to one and the same pair of boxes) | none | vg150 (a list made for that
+    # data set) | the path of a list of one's own. tools/list_synonyms.py prints what each finds.
+    node.SYNONYMS = "judged"
+    # judged: how alike, a cosine, when what all predicates have in common is taken off.
+    node.SYNONYM_SIMILARITY = 0.75
 
     # With VISION clip: the adapter's file, "" for clip_adapter.pth in OUTPUT_DIR; and how it is trained, PROJECTION_DIM
     # being the width of its hidden layer.
@@ -92,6 +93,8 @@ def check_node(node: Any) -> None:
         raise LanguageError(f"{KEY}.LEVELS is {tuple(levels)}; it can hold {', '.join(LEVELS)}, each once.")
     if not 0 < node.SCALE_INIT <= 100:
         raise LanguageError(f"{KEY}.SCALE_INIT is {node.SCALE_INIT}; it can be more than 0, and 100 at most.")
+    if not -1 <= node.SYNONYM_SIMILARITY <= 1:
+        raise LanguageError(f"{KEY}.SYNONYM_SIMILARITY is {node.SYNONYM_SIMILARITY}; it can be -1 to 1, a cosine.")
     if not (node.USE_BASE or node.USE_ALIGNMENT):
         raise LanguageError(f"nothing scores predicates: {KEY}.USE_BASE and {KEY}.USE_ALIGNMENT are both False.")
     if node.VISION == "clip":

@@ -20,8 +20,7 @@ class NegativeRule(NamedTuple):
     """Which phrases are negatives (`negatives.negative_mask`), and how much each counts."""
 
     kind: str = "related"  # related | all | batch | weighted
-    threshold: Optional[float] = None  # cosine from which phrases are synonyms; None keeps them as negatives
-    synonyms: Optional[Tensor] = None  # bool [R, R], which predicates are synonyms; None keeps them
+    synonyms: Optional[Tensor] = None  # bool [R, R], which predicates are synonyms; None: none are
 
 
 class RelationalContrastiveLoss(nn.Module):
@@ -72,7 +71,7 @@ class RelationalContrastiveLoss(nn.Module):
             if self.log_frequency is not None:
                 positive = positive + self.log_frequency[self.rows(table, positives)]
                 negatives = negatives + self.log_frequency[self.rows(table, phrases)]
-            mask = self.mask(positives, phrases, own, others)
+            mask = self.mask(positives, phrases)
             negatives = negatives.masked_fill(~mask, float("-inf"))
             per_pair = self.per_pair(positive, negatives)
         loss = per_pair.sum() / max(len(per_pair), 1)
@@ -95,13 +94,9 @@ class RelationalContrastiveLoss(nn.Module):
         return torch.einsum("nd,nd->n", v, own), torch.einsum("nd,md->nm", v, others)
 
     @torch.no_grad()
-    def mask(self, positives: Tensor, phrases: Tensor, own: Tensor, others: Tensor) -> Tensor:
+    def mask(self, positives: Tensor, phrases: Tensor) -> Tensor:
         """Bool [n, M], which phrases are negatives of which pair's."""
-        threshold = self.rule.threshold
-        similarity = None if threshold is None else torch.einsum("nd,md->nm", own, others)
-        return negative_mask(
-            positives, phrases, self.rule.kind == "related", similarity, threshold or 0.0, self.synonyms
-        )
+        return negative_mask(positives, phrases, self.rule.kind == "related", self.synonyms)
 
     def per_pair(self, positive: Tensor, negatives: Tensor) -> Tensor:
         """The loss of each pair [n]; zero for a pair without negatives."""

@@ -15,28 +15,22 @@ def negative_mask(
     positives: Tensor,
     phrases: Tensor,
     related: bool,
-    similarity: Optional[Tensor] = None,
-    threshold: float = 1.0,
     synonyms: Optional[Tensor] = None,
 ) -> Tensor:
     """Bool [n, M]: which phrases are negatives of which positive (equation 5 of docs/method.md).
 
-    It must differ in exactly one component (`related`) or in any, and be no synonym: neither does its similarity reach
-    the threshold, nor is its predicate a synonym.
+    It must differ in exactly one component (`related`) or in any, and be no synonym: not name the same classes with a
+    synonym of the predicate.
 
     Args:
         positives: int64 [n, k] components.
         phrases: int64 [M, k] components.
-        similarity: [n, M] cosines of their embeddings; None keeps phrases that are alike.
-        threshold: of `similarity`.
-        synonyms: bool [R, R], which predicates are synonyms; None keeps them.
+        synonyms: bool [R, R], which predicates are synonyms; None: none are.
     """
     different = (positives[:, None, 0] != phrases[None, :, 0]).to(torch.uint8)
     for k in range(1, positives.shape[1]):
         different += positives[:, None, k] != phrases[None, :, k]
     mask = different == 1 if related else different > 0
-    if similarity is not None:
-        mask &= similarity < threshold
-    if synonyms is not None:
-        mask &= ~synonyms[positives[:, -1]][:, phrases[:, -1]]
+    if synonyms is not None:  # where a predicate is another's, one difference is that of the predicates
+        mask &= ~((different == 1) & synonyms[positives[:, -1]][:, phrases[:, -1]])
     return mask

@@ -63,7 +63,7 @@ class RelCLIP(nn.Module):
         counts = torch.as_tensor(statistics["fg_matrix"])  # [O, O, R]
         self.config, self.objects = config, list(statistics["obj_classes"])[1:]
         self.predicates = list(statistics["rel_classes"])[1:]
-        self.targets, negatives = make_targets(config, self.objects, self.predicates)
+        self.targets, negatives = make_targets(config, self.objects, self.predicates, statistics.get("predicate_pairs"))
         self.test_targets: Optional[nn.Module] = None
         self.chosen: Optional[ChosenPredicates] = None
         self.calibration = Calibration()

@@ -6,15 +6,21 @@ describes them.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence, Tuple
+import logging
+import os
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
+from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
-from maskrcnn_benchmark.modeling.language.synonyms import predicate_similarity, synonymous
+from maskrcnn_benchmark.modeling.language.synonyms import LISTS, judged, listed
 
 from .controls.learnt import LearntTargets
+from .defaults import KEY
 from .loss import NegativeRule
+
+logger = logging.getLogger("maskrcnn_benchmark")
 
 CONTROL_WIDTH = 512  # d where nothing says what it is
 
@@ -34,23 +40,62 @@ class TextTargets(nn.Module):
 
 
 def make_targets(
-    config: Any, objects: Sequence[str], predicates: Sequence[str], width: int = CONTROL_WIDTH
+    config: Any,
+    objects: Sequence[str],
+    predicates: Sequence[str],
+    predicate_pairs: Optional[Tensor],
+    width: int = CONTROL_WIDTH,
 ) -> Tuple[nn.Module, NegativeRule]:
     """The targets that a configuration asks for, and which phrases of theirs are negatives of which.
 
     Args:
         objects, predicates: names without background.
+        predicate_pairs: on how many ordered pairs of boxes the training set has both of two predicates, int64 [R, R];
+            None where that was not counted.
         width: of learnt targets; text has that of its encoder.
+
+    Raises:
+        LanguageError: a list of synonyms that cannot be read or does not fit the predicates.
     """
     node = config.MODEL.ROI_RELATION_HEAD.RELCLIP
     levels = tuple(node.LEVELS)
     if node.TARGETS == "learnt":
         targets = LearntTargets(levels, len(objects) + 1, len(predicates) + 1, width)
         return targets, NegativeRule(node.NEGATIVES)
-    tables = phrase_tables(config, objects, predicates, tuple(dict.fromkeys(("sp", "po") + levels)))
-    rule = NegativeRule(node.NEGATIVES)
-    if not node.KEEP_SYNONYMS:
-        similarity = predicate_similarity(tables["sp"], tables["po"])
-        synonyms = synonymous(similarity, node.PREDICATE_SYNONYM_THRESHOLD)
-        rule = NegativeRule(node.NEGATIVES, node.PHRASE_SYNONYM_THRESHOLD, synonyms)
-    return TextTargets({level: tables[level] for level in levels}), rule
+    judges = node.USE_RCL and node.SYNONYMS == "judged" and predicate_pairs is not None
+    tables = phrase_tables(config, objects, predicates, tuple(dict.fromkeys((("sp", "po") if judges else ()) + levels)))
+    synonyms = find_synonyms(node, tables, predicates, predicate_pairs) if node.USE_RCL else None
+    return TextTargets({level: tables[level] for level in levels}), NegativeRule(node.NEGATIVES, synonyms)
+
+
+def find_synonyms(
+    node: Any, tables: Mapping[str, Tensor], predicates: Sequence[str], predicate_pairs: Optional[Tensor]
+) -> Optional[Tensor]:
+    """Which predicates are synonyms by the rule RELCLIP.SYNONYMS, bool [R, R], and a log line of them; None: none are.
+
+    Args:
+        node: RELCLIP.
+        tables: levels sp and po where the rule is `judged`.
+        predicates, predicate_pairs: as in `make_targets`.
+    """
+    if node.SYNONYMS == "none":
+        return None
+    if node.SYNONYMS != "judged":
+        if node.SYNONYMS not in LISTS and not os.path.isfile(os.path.expanduser(node.SYNONYMS)):
+            known = ", ".join(["judged", "none", *LISTS])
+            raise LanguageError(
+                f"{KEY}.SYNONYMS is {node.SYNONYMS!r}, and there is no such file; it can be {known} or a list's path."
+            )
+        found = listed(node.SYNONYMS, predicates)
+    elif predicate_pairs is None:
+        logger.info(
+            "no predicates are taken for synonyms: the statistics of the training set do not say which predicates its "
+            "annotators gave to one pair of boxes (%s.SYNONYMS %s names a list instead, or give the path of one)",
+            KEY,
+            " or ".join(LISTS),
+        )
+        return None
+    else:
+        found = judged(tables, predicate_pairs, predicates, node.SYNONYM_SIMILARITY)
+    logger.info("synonyms (%s.SYNONYMS %s): %s", KEY, node.SYNONYMS, "; ".join(found.groups) or "none")
+    return found.mask if found.groups else None
