@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from maskrcnn_benchmark.data.datasets.images import as_picture
 from maskrcnn_benchmark.data.transforms import build_transforms
+from maskrcnn_benchmark.engine.calibrate_vocabulary import read_calibration
 from maskrcnn_benchmark.engine.given_boxes import Given, given_boxes
 from maskrcnn_benchmark.engine.inference import autocast
 from maskrcnn_benchmark.engine.object_vocabulary import ObjectVocabulary
@@ -107,7 +108,7 @@ class SceneGraphModel:
             options += ["DTYPE", str(dtype).removeprefix("torch.")]
         trained = open_trained(source, config_file, dict_file, options)
         calibration = (Path(source) if Path(source).is_dir() else Path(source).parent) / VOCABULARY_FILE
-        model = cls(trained, Calibration.read(str(calibration)) if calibration.is_file() else None)
+        model = cls(trained, read_calibration(calibration) if calibration.is_file() else None)
         if model.cfg.DTYPE == "float16" and torch.device(model.cfg.MODEL.DEVICE).type != "cuda":
             raise InputError("float16 needs a GPU; take bfloat16 or float32 on the CPU")
         return model

@@ -29,8 +29,10 @@ from maskrcnn_benchmark.modeling.language.vocabulary import (
 )
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.embedding import Pairs
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.predictor import NEVER, RelCLIP, Truth
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.files import atomic_write
+from maskrcnn_benchmark.utils.json_files import read_json
 
 from .scene_predictor import Trained, for_task
 
@@ -204,6 +206,16 @@ def _take(pairs: Pairs, rows: Tensor) -> Pairs:
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
-    """Write what `Calibration.read` reads."""
+    """Write what `read_calibration` reads."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({**calibration._asdict(), "unseen": list(calibration.unseen)}, indent=1))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a json file.
+
+    Raises:
+        InputError: something else in it.
+    """
+    found = read_json(path, json_schemas.Calibration, "calibration")
+    return Calibration(found["slope"], found["offset"], found["width"], tuple(found["unseen"]))

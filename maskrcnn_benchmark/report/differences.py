@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from scipy import stats
 
 from maskrcnn_benchmark.data.datasets.evaluation.vg.bootstrap import LEVEL, mean_difference_intervals
+from maskrcnn_benchmark.utils.json_schemas import HELP
 
 from .cells import NAMES, NOTHING, TAG_COLUMNS, Cells, interval_text, percentages, plain_cells, tags_of
 from .grouping import Setting, Table, called, statistic
-from .tags import HELP
 
 _METRICS = ("R", "mR", "zR", "F")
 _FAIR_TAGS = ("model", "help", "labels", "text", "seeds")

@@ -10,9 +10,10 @@ from typing import Any
 
 from maskrcnn_benchmark.data.datasets.evaluation.vg.protocol import differing_field
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_schemas import HELP
 
 from .runs import KIND_METRICS, PLACES, Run
-from .tags import HELP, file_stem
+from .tags import file_stem
 
 TASKS = {"predcls": "PredCls", "sgcls": "SGCls", "sgdet": "SGDet"}
 _MOST_DIFFERENCES = 3

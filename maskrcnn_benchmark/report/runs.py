@@ -56,7 +56,7 @@ class Run:
         folder: its output directory.
         dataset: what it was tested on, by the name in the catalog.
         model, supervision, bias, text: tags, see `tags.py`.
-        help, part: tags of a fair table, "" where it is in none; see `tags.HELP`.
+        help, part: tags of a fair table, "" where it is in none; see `json_schemas.HELP`.
         curve: how strongly logits were adjusted in the test, as a tag; None: it is a model and no point of its curve.
         seed: of the training; None where nothing tells.
         config: {dotted key: value} of the test, with the settings of the training.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import Any, get_args
+from typing import Any
 
 from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.json_files import read_json
 
 HEAD = "MODEL.ROI_RELATION_HEAD."
-# What a model was given besides its training, in the order of a report.
-HELP: tuple[str, ...] = get_args(json_schemas.Help)
 _CONTEXTS = {"motifs": "Motifs", "vctree": "VCTree", "transformer": "Transformer", "vtranse": "VTransE"}
 _MODELS = {"MotifPredictor": "Motifs", "VCTreePredictor": "VCTree", "TransformerPredictor": "Transformer",
            "IMPPredictor": "IMP"}  # fmt: skip

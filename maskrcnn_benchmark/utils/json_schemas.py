@@ -94,6 +94,24 @@ class Graph(TypedDict):
     height: NotRequired[Side]
 
 
+class ImageLine(TypedDict):
+    """What a line of predictions of any program has to have."""
+
+    image: FileName
+
+
+_Digits = Annotated[str, Meta(pattern=r"\A[0-9]+\Z", max_length=20)]
+WORDS[r"\A[0-9]+\Z"] = "a number"
+
+
+class CustomInfo(TypedDict):
+    """SGB's custom_data_info.json; names by number."""
+
+    idx_to_files: list[FileName] | dict[str, FileName]
+    ind_to_classes: list[Name] | dict[_Digits, Name]
+    ind_to_predicates: list[Name] | dict[_Digits, Name]
+
+
 class GraphLine(TypedDict):
     image: FileName
     error: NotRequired[str]
@@ -191,7 +209,7 @@ class _PsgSegment(TypedDict):
     iscrowd: NotRequired[bool | Whole | None]
 
 
-class _PsgImage(TypedDict):
+class PsgImage(TypedDict):
     image_id: Id
     file_name: FileName
     width: Side
@@ -205,7 +223,7 @@ class Psg(TypedDict):
     thing_classes: list[Name]
     stuff_classes: list[Name]
     predicate_classes: list[Name]
-    data: list[_PsgImage]
+    data: list[PsgImage]
     test_image_ids: NotRequired[list[Id]]
 
 
@@ -277,7 +295,9 @@ class Evaluation(TypedDict):
     training_frequency: NotRequired[dict[Name, Count] | None]
 
 
-Help = Literal["nothing", "prior", "second opinion", "both"]  # given besides the training, in a report's order
+HELP = ("nothing", "prior", "second opinion", "both")  # given besides the training, in the order of a report
+_HELP = rf"\A({'|'.join(HELP)})\Z"
+WORDS[_HELP] = f"{', '.join(HELP[:-1])} or {HELP[-1]}"
 
 
 class Tags(TypedDict, total=False):
@@ -286,7 +306,7 @@ class Tags(TypedDict, total=False):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
     bias: bool
     text: Name
-    help: Help
+    help: Annotated[str, Meta(pattern=_HELP)]
     part: Name
     curve: Real
 

@@ -160,5 +160,5 @@ def _same_weights(here: dict[str, Any], there: dict[str, Any]) -> bool:
     """Whether two descriptions mean the same weights: none named now, one path, or a file that was moved."""
     if not here["path"] or here["path"] == there.get("path"):
         return True
-    same_name = os.path.basename(here["path"]) == os.path.basename(there.get("path") or "")
+    same_name = os.path.basename(here["path"]) == os.path.basename(str(there.get("path") or ""))
     return here["bytes"] is not None and here["bytes"] == there.get("bytes") and same_name

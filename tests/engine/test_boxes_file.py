@@ -69,9 +69,9 @@ def test_coco_results(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("no", "must hold an object by image names"),
-        ({"a.jpg": []}, "image a.jpg: expected boxes"),
-        ([{"image_id": 1}], "entry 0 is no COCO result"),
+        ("no", "expected an object or a list, found 'no'"),
+        ({"a.jpg": []}, r"\['a.jpg'\]: expected an object, got a list"),
+        ([{"image_id": 1}], r"\[0\]: object missing required field category_id"),
         ([{"image_id": 1, "category_id": 12, "bbox": [0, 0, 1, 1]}], "category 12 is unknown"),
     ],
 )

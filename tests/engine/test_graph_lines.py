@@ -53,12 +53,12 @@ def test_predictions_of_other_settings_are_not_mixed(tmp_path):
 def test_graphs_of_older_files_are_read(tmp_path):
     (tmp_path / "graphs.json").write_text(json.dumps({"a.jpg": GRAPH}))
     assert list(read_scene_graphs(tmp_path / "graphs.json")) == [("a.jpg", GRAPH)]
-    for content, message in (("[1]", "with file names as keys, found a list"), ("{", "no json")):
+    for content, message in (("[1]", "expected an object, got a list"), ("{", "no json")):
         (tmp_path / "graphs.json").write_text(content)
         with pytest.raises(InputError, match=message):
             list(read_scene_graphs(tmp_path / "graphs.json"))
     with pytest.raises(InputError, match="has no predictions"):
         list(read_scene_graphs(tmp_path))
     (tmp_path / "lines.jsonl").write_text('{"objects": []}\n')
-    with pytest.raises(InputError, match="line 1: expected a scene graph with its image"):
+    with pytest.raises(InputError, match="line 1: object missing required field image"):
         list(read_scene_graphs(tmp_path / "lines.jsonl"))

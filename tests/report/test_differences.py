@@ -87,6 +87,6 @@ def test_what_differs_from_chance():
 
 def test_another_kind_of_help_is_one_sentence(tmp_path):
     folder = write_run(tmp_path / "a", tags={"help": "luck"})
-    message = "the tag help is 'luck'; it must be nothing, prior, second opinion or both"
+    message = "help: expected nothing, prior, second opinion or both, found 'luck'"
     with pytest.raises(InputError, match=re.escape(message)):
         read_run(folder)

@@ -5,7 +5,6 @@ Shapes: N pairs, R predicates of the training, K chosen ones (background counted
 
 from __future__ import annotations
 
-import json
 from typing import Mapping, NamedTuple, Sequence, Tuple
 
 import torch
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrases import spell
 
-VOCABULARY_FILE = "vocabulary.json"  # in a run folder, `Calibration.read`
+VOCABULARY_FILE = "vocabulary.json"  # in a run folder, a `Calibration` as json
 
 WIDTHS = (0.05, 0.1, 0.2, 0.4)  # that `fit_calibration` tries
 
@@ -34,21 +33,6 @@ class Calibration(NamedTuple):
     offset: float = 0.0
     width: float = 0.1
     unseen: Sequence[str] = ()
-
-    @classmethod
-    def read(cls, path: str) -> Calibration:
-        """The calibration in a json file.
-
-        Raises:
-            LanguageError: something else in it.
-        """
-        try:
-            with open(path, encoding="utf-8") as stream:
-                found = json.load(stream)
-            slope, offset, width = (float(found[key]) for key in ("slope", "offset", "width"))
-            return cls(slope, offset, width, tuple(str(name) for name in found["unseen"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise LanguageError(f"{path} is no calibration of a vocabulary: {error!r}") from error
 
 
 class ChosenPredicates:

@@ -106,9 +106,3 @@ def test_a_calibration_needs_pairs_with_predicates():
     for folds in ([fold], []):
         with pytest.raises(LanguageError, match="nothing to calibrate"):
             fit_calibration(folds, torch.eye(3), [], KNOWN)
-
-
-def test_what_is_no_calibration_gets_one_sentence(tmp_path):
-    (tmp_path / "vocabulary.json").write_text('{"slope": 1}')
-    with pytest.raises(LanguageError, match=r"vocabulary\.json is no calibration"):
-        Calibration.read(str(tmp_path / "vocabulary.json"))

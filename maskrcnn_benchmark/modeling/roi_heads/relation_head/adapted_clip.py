@@ -151,7 +151,7 @@ class AdaptedClip:
                 if self.learnt:
                     targets.load_state_dict(content["targets"], assign=True)
             except RuntimeError as error:
-                raise InputError(f"{self.path} is {_NONE} ({error})") from error
+                raise InputError(f"{self.path} is {_NONE} ({' '.join(str(error).split())})") from error
             if any(count.shape != (objects, len(names) + 1) for count in shown.values()):
                 raise InputError(f"{self.path} is {_NONE} (counts of {objects - 1} classes, {len(names)} predicates)")
             if self.learnt:

@@ -12,7 +12,7 @@ import numpy as np
 
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.config.paths_catalog import load_catalog
-from maskrcnn_benchmark.data.conversion.annotations import box_of, entry, number, text
+from maskrcnn_benchmark.data.conversion.annotations import boxes_of, entry, number
 from maskrcnn_benchmark.data.datasets.vg_format import (
     BOX_SCALE,
     RowsByImage,
@@ -20,7 +20,9 @@ from maskrcnn_benchmark.data.datasets.vg_format import (
     load_info,
     read_graphs,
 )
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import conform
 
 from ..stored_arrays import StoredArrays
 from ..vg.image_ranks import AnnotatedGraph
@@ -225,9 +227,7 @@ def _of_graphs(path: str | os.PathLike, names: tuple[list[str], list[str]] | Non
     )
     for file_name, graph in stream_graphs(path):
         with entry(path, f"image {file_name}"):
-            if not isinstance(graph, dict) or not isinstance(graph["objects"], list):
-                raise TypeError(f"a scene graph is expected, found {type(graph).__name__}")
-            objects = graph["objects"]
+            objects = conform(graph, json_schemas.Graph, "its scene graph")["objects"]
             count, relations = len(objects), graph.get("relations", [])
             pairs = checked_places([(one["subject"], one["object"]) for one in relations], count, "")
             rows = np.column_stack((pairs[:, :2], [predicates[one["predicate"]] for one in relations]))
@@ -252,7 +252,7 @@ class _Numbers(dict):
     def __missing__(self, name: str) -> int:
         if not self.growing:
             raise InputError(f"the dictionary has no {name!r}")
-        self[text(name, "the name of an object or a predicate")] = len(self.names)
+        self[name] = len(self.names)
         self.names.append(name)
         return len(self.names) - 1
 
@@ -273,21 +273,27 @@ def _of_openpsg(path: str | os.PathLike) -> AnnotatedSet:
         raise InputError(
             f"{path} holds neither scene graphs by file name nor OpenPSG's data; docs/evaluation.md describes both"
         )
+    conform({"stuff_classes": [], **head, "data": []}, json_schemas.Psg, f"data file {path}")
     classes = [*head["thing_classes"], *head.get("stuff_classes", [])]
     annotated = _empty(path, [_BACKGROUND, *classes], [_BACKGROUND, *head["predicate_classes"]])
     chosen = {str(one) for one in head["test_image_ids"]} if "test_image_ids" in head else None
     for key, image in stream_json(path, ("data",)):
-        if key != "data" or (chosen is not None and str(image.get("image_id")) not in chosen):
+        if key != "data":
             continue
-        with entry(path, f"image {image.get('image_id')}"):
+        if isinstance(image, dict):
+            image = {"file_name": str(image.get("image_id")), **image}
+        conform(image, json_schemas.PsgImage, f"data file {path}, an image")
+        if chosen is not None and str(image["image_id"]) not in chosen:
+            continue
+        with entry(path, f"image {image['image_id']}"):
             objects = image["annotations"]
             relations = checked_places(image["relations"], len(objects), "")
             for predicate in relations[:, 2].tolist():
                 number(predicate, len(annotated.ind_to_predicates) - 1, "the predicate of a relation")
             relations[:, 2] += 1
             labels = [1 + number(one["category_id"], len(classes), "the category of an object") for one in objects]
-            boxes = [box_of(one["bbox"]) for one in objects]
-            _add(annotated, image.get("file_name", str(image["image_id"])), image, boxes, labels, relations)
+            boxes = boxes_of([one["bbox"] for one in objects])
+            _add(annotated, image["file_name"], image, boxes, labels, relations)
     return annotated
 
 

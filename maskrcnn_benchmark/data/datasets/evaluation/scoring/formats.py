@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskrcnn_benchmark.data.datasets.vg_format import read_json
 from maskrcnn_benchmark.data.transforms.transforms import Resize
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import read_json
 
 from ..vg.image_ranks import PredictedGraph
 from .annotated_set import AnnotatedSet
@@ -120,11 +121,8 @@ class CustomPredictions(Reader):
     def __init__(self, path, annotated, notes, info: str | None = None, input_size: tuple[int, int] = INPUT_SIZE):
         super().__init__(path, annotated, notes)
         info_path = info or str(Path(path).with_name(INFO_FILE))
-        content = read_json(info_path)
-        files = content.get("idx_to_files", {}) if isinstance(content, dict) else {}
-        missing = [name for name in ("idx_to_files", "ind_to_classes", "ind_to_predicates") if name not in content]
-        if missing:
-            raise InputError(f"info file {info_path} has no {', '.join(missing)}")
+        content = read_json(info_path, json_schemas.CustomInfo, "info file")
+        files = content["idx_to_files"]
         self.files = {str(i): name for i, name in (files.items() if isinstance(files, dict) else enumerate(files))}
         self.class_names, self.predicate_names = (
             _list(content[f"ind_to_{kind}"]) for kind in ("classes", "predicates")

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_files import json_lines
 
 LINES = (".jsonl", ".ndjson")  # how files end that have a json object in each line
 _CHUNK = 1 << 20  # bytes
@@ -31,17 +33,8 @@ def stream_graphs(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Itera
     if not files:
         raise InputError(f"folder {path} has no predictions.jsonl, as tools/predict.py writes it")
     for file in files:
-        if not os.path.isfile(file):
-            raise InputError(f"{file} does not exist")
-        with open(file, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    entry = json.loads(line)
-                except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                    raise InputError(f"{file}, line {number} is cut short or no json: {error}") from error
-                if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-                    raise InputError(f"{file}, line {number} is no object with the name of its image as `image`")
-                yield entry["image"], entry
+        for _, entry in json_lines(file, json_schemas.ImageLine):
+            yield entry["image"], entry
 
 
 def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -61,7 +54,7 @@ def stream_json(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterato
     try:
         with open(path, "rb") as stream:
             yield from _entries(_Reader(stream), lists)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of json, of the encoding, of a number, or nested too deeply
         raise InputError(f"{path} is cut short or no json: {error}") from error
 
 
