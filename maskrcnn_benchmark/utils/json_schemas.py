@@ -300,35 +300,18 @@ _HELP = rf"\A({'|'.join(HELP)})\Z"
 WORDS[_HELP] = f"{', '.join(HELP[:-1])} or {HELP[-1]}"
 
 
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class Tags(TypedDict, total=False):
     model: Name
     supervision: Name
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+    seed: Seed
     bias: bool
     text: Name
     help: Annotated[str, Meta(pattern=_HELP)]
     part: Name
     curve: Real
-
-
-# Values of configurations that trained checkpoints record.
-_Plain = bool | int | float | str | None
-_Recorded = dict[str, _Plain | list[_Plain | list[_Plain]] | dict[str, _Plain]]
-
-
-class Checkpoint(TypedDict, total=False):
-    """Entries of a checkpoint beside its tensors, which `safe_pickle.state_dict_of` looks at."""
-
-    iteration: Place
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-    obj_classes: list[Name]
-    rel_classes: list[Name]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
-    scaler: dict[str, float]
-    random_states: list[dict[str, Any]]
-    run: _Recorded
-    settings: _Recorded
 
 
 class Adapter(TypedDict):

@@ -16,7 +16,7 @@ import pickle
 import tarfile
 import types
 import zipfile
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -33,6 +33,25 @@ _LEFT_OUT = ("logging", "maskrcnn_benchmark", "pysgg", "torch", "numpy", "yacs",
              "pathlib", "datetime", "threading", "weakref")  # fmt: skip
 _MOST_DEPTH = 64  # containers inside each other
 _MOST_VALUES = 20_000_000  # containers, numbers and texts of a file
+
+# Values of configurations that trained checkpoints record.
+_Plain = bool | int | float | str | None
+_Recorded = dict[str, _Plain | list[_Plain | list[_Plain]] | dict[str, _Plain]]
+
+
+class _Checkpoint(TypedDict, total=False):
+    """Entries of a checkpoint beside its tensors, which `state_dict_of` looks at."""
+
+    iteration: json_schemas.Place
+    seed: json_schemas.Seed
+    obj_classes: list[json_schemas.Name]
+    rel_classes: list[json_schemas.Name]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    scaler: dict[str, float]
+    random_states: list[dict[str, Any]]
+    run: _Recorded
+    settings: _Recorded
 
 
 def _new_placeholder() -> type:
@@ -214,7 +233,7 @@ def load_checkpoint(path: str | os.PathLike, mmap: bool = False) -> dict[str, An
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         kind = _kind(content) if not isinstance(content, dict) else "other keys than names"
         raise InputError(f"weights file {path} holds no dictionary of a checkpoint but {kind}")
-    return conform(content, json_schemas.Checkpoint, f"weights file {path}")
+    return conform(content, _Checkpoint, f"weights file {path}")
 
 
 def load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
