@@ -86,7 +86,8 @@ def judged(
     mask = (similarity >= threshold) & counts.often()
     mask.fill_diagonal_(False)
     mask[0] = mask[:, 0] = False
-    pairs = sorted(mask.triu().nonzero().tolist(), key=lambda pair: -float(similarity[pair[0], pair[1]]))
+    pairs = [(p, q) for p, q in mask.nonzero().tolist() if p < q]
+    pairs.sort(key=lambda pair: -float(similarity[pair]))
     return Synonyms(mask, [f"{predicates[p - 1]}, {predicates[q - 1]}" for p, q in pairs])
 
 
