@@ -12,7 +12,7 @@ import numpy as np
 from maskrcnn_benchmark.data.datasets.visual_genome import load_image
 from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
-from maskrcnn_benchmark.utils.files import is_within
+from maskrcnn_benchmark.utils.files import is_named_within
 from maskrcnn_benchmark.utils.json_files import read_json
 from maskrcnn_benchmark.utils.miscellaneous import bbox_overlaps
 from maskrcnn_benchmark.viewer import component, image_symbol
@@ -55,7 +55,7 @@ def graph_rows(table: Table, settings: Sequence[Setting], prefix: str) -> tuple[
     folders = {run.config["DATASETS.DATA_DIR"] for run in runs[seed] if "DATASETS.DATA_DIR" in run.config}
     paths = {index: Path(kept[0][index]["image"]) for index in images}
     # a run folder may come from anywhere: what it names is embedded only where it is an image of its own data
-    there = [index for index, path in paths.items() if path.is_file() and is_within(path, folders)]
+    there = [index for index, path in paths.items() if path.is_file() and is_named_within(path, folders)]
     if not there:
         places = " or ".join(map(str, sorted(folders))) or "the data folder of a run"
         named = f"No graphs: the images, such as {paths[images[0]]}, are no files below {places} (DATASETS.DATA_DIR)."

@@ -55,6 +55,13 @@ def is_within(path: str | os.PathLike, folders: Sequence[str | os.PathLike]) -> 
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
 
 
+def is_named_within(path: str | os.PathLike, folders: Sequence[str | os.PathLike]) -> bool:
+    """Whether a file's name is one below one of the folders, which may be links or hold linked folders, and the file
+    itself is no link that leads out of its own folder."""
+    name = Path(os.path.abspath(path))
+    return is_within(name, [name.parent]) and any(name.is_relative_to(os.path.abspath(folder)) for folder in folders)
+
+
 # Names of temporary files and folders: a dot, the name without suffix, the process, four random bytes, the suffix.
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}(\.[^.]*)?")
 

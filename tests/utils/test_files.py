@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from maskrcnn_benchmark.utils.files import atomic_folder, atomic_write, flat_names, remove_litter
+from maskrcnn_benchmark.utils.files import (
+    atomic_folder,
+    atomic_write,
+    flat_names,
+    is_named_within,
+    is_within,
+    remove_litter,
+)
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -111,3 +118,20 @@ def test_flat_names_are_different_however_paths_are_told_apart():
     assert len({name.lower() for name in names}) == len(paths) and not any("/" in name for name in names)
     assert names[0] == "v1_1.png" and names[3] == "v2_1.png" and names[5] == "1.png"
     assert flat_names([]) == []
+
+
+def test_a_name_below_a_folder_counts_whatever_folders_are_links(tmp_path):
+    disk = tmp_path / "disk" / "images"
+    disk.mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg"):
+        (disk / name).touch()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "images").symlink_to(disk)
+    (tmp_path / "secret.jpg").touch()
+    (disk / "c.jpg").symlink_to(tmp_path / "secret.jpg")
+    assert is_named_within(data / "images" / "a.jpg", [data])
+    assert not is_within(data / "images" / "a.jpg", [data])
+    assert not is_named_within(data / "images" / "c.jpg", [data])
+    assert not is_named_within(data / ".." / "secret.jpg", [data])
+    assert not is_named_within(disk / "b.jpg", [data])

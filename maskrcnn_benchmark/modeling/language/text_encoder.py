@@ -256,7 +256,15 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
             )
         if not value.any():
             raise LanguageError(f"{spec.name}: {name} is all zeros; these are no weights of a trained CLIP model.")
+    picture = state.get("visual.proj")
+    if picture is not None and picture.shape[-1:] != state["text_projection"].shape[-1:]:
+        raise LanguageError(
+            f"{spec.name}: its text tower embeds in {state['text_projection'].shape[-1]} numbers and its image tower in "
+            f"{list(picture.shape)[-1:]}; they belong to different models."
+        )
     blocks = {name.split(".")[2] for name in state if name.startswith("transformer.resblocks.")}
+    if not blocks:
+        raise LanguageError(f"{spec.name}: the text tower has no layer (transformer.resblocks.*).")
     transformer = importlib.import_module("clip.model").Transformer(width, len(blocks), max(1, width // HEAD_WIDTH))
     prefix = "transformer."
     ln_final = nn.LayerNorm(width)
