@@ -259,8 +259,8 @@ def load_clip(spec: EncoderSpec, device: torch.device) -> TextEncoder:
     picture = state.get("visual.proj")
     if picture is not None and picture.shape[-1:] != state["text_projection"].shape[-1:]:
         raise LanguageError(
-            f"{spec.name}: its text tower embeds in {state['text_projection'].shape[-1]} numbers and its image tower in "
-            f"{list(picture.shape)[-1:]}; they belong to different models."
+            f"{spec.name}: its text tower embeds in {state['text_projection'].shape[-1]} numbers and its image tower "
+            f"in {picture.shape[-1]}; they belong to different models."
         )
     blocks = {name.split(".")[2] for name in state if name.startswith("transformer.resblocks.")}
     if not blocks:

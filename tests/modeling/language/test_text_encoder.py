@@ -175,3 +175,21 @@ def test_open_clip_gives_what_its_own_model_gives(tiny_open_clip, name):
 def test_open_clip_without_such_weights_says_what_there_is(tiny_open_clip):
     with pytest.raises(LanguageError, match=r"open_clip cannot load NAME 'tiny-relclip' with PRETRAINED 'moon'"):
         load_text_encoder(EncoderSpec("open_clip", "tiny-relclip", "moon"), CPU)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"text_projection": torch.ones(64, 7)}, "its text tower embeds in 7 numbers and its image tower in 16"),
+        ({}, "the text tower has no layer"),
+    ],
+)
+def test_a_tower_without_layers_or_of_another_model_is_refused(tmp_path, change, message):
+    model = pytest.importorskip("clip.model")
+    torch.manual_seed(0)
+    state = {**model.CLIP(16, 32, 1, 64, 32, 24, 49408, 64, 1, 1).state_dict(), **change}
+    if not change:
+        state = {name: value for name, value in state.items() if "transformer.resblocks" not in name}
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(LanguageError, match=message):
+        load_text_encoder(EncoderSpec("clip", str(tmp_path / "clip.pt")), torch.device("cpu"))
