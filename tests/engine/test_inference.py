@@ -217,7 +217,7 @@ def test_images_of_ones_own(tmp_path, parity_statistics):
     one_by_one, _ = own_images(tmp_path, "sgdet", "TEST.IMS_PER_BATCH", 1)
     for index, alone in custom_predictions(one_by_one, model, tmp_path).items():
         assert alone["rel_pairs"] == graphs[index]["rel_pairs"]
-        np.testing.assert_allclose(alone["rel_scores"], graphs[index]["rel_scores"], rtol=1e-4)
+        np.testing.assert_allclose(alone["rel_scores"], graphs[index]["rel_scores"], rtol=1e-3)
 
 
 def test_objects_of_a_detector_on_images_of_ones_own(tmp_path):
