@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from maskrcnn_benchmark.data import get_dataset_statistics, make_data_loader
 from maskrcnn_benchmark.modeling.language.crops import union_boxes
-from maskrcnn_benchmark.modeling.language.phrase_index import dictionary
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import LEVELS, adapter_file, save_adapter
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter import (
@@ -22,7 +21,7 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter im
     pair_geometry,
 )
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.defaults import check_node
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import RelationalContrastiveLoss
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import level_losses
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import make_targets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
@@ -63,10 +62,7 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
             found = next(iter(targets().values())).shape[-1]
             if found != width:
                 raise InputError(f"phrases have {found} numbers, CLIP's embeddings of pictures {width}")
-            losses = {}
-            for level in LEVELS:
-                phrases = dictionary(level, counts if node.DICTIONARY == "train" else torch.ones_like(counts))
-                losses[level] = RelationalContrastiveLoss(level, phrases, counts, rule).to(device)
+            losses = level_losses(node, counts, rule).to(device)
             adapter = ClipAdapter(width, node.PROJECTION_DIM, LEVELS).to(device)
             loss = fit_adapter(
                 adapter, targets.to(device), losses, SeenPairs(*(part.to(device) for part in pairs)),

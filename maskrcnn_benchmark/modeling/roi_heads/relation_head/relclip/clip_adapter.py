@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.modeling.language.phrase_index import phrase_components
 from maskrcnn_benchmark.modeling.language.similarity import group_similarity
 
-from .loss import RelationalContrastiveLoss
-
 GEOMETRY = 17
 
 
@@ -123,7 +121,7 @@ def pair_geometry(subjects: Tensor, objects: Tensor, size: Tuple[float, float]) 
 def fit_adapter(
     adapter: ClipAdapter,
     targets: nn.Module,
-    losses: Mapping[str, RelationalContrastiveLoss],
+    losses: Any,
     pairs: SeenPairs,
     scale: float,
     steps: int,
@@ -135,7 +133,7 @@ def fit_adapter(
 
     Args:
         adapter, targets: what learns; text has nothing to learn.
-        losses: RCL of each level.
+        losses: RCL by level, see `loss.level_losses`.
         pairs: foreground pairs of the training set.
         scale: tau, that of CLIP.
         steps, batch, rate: of AdamW, whose rate falls to zero along half a cosine.

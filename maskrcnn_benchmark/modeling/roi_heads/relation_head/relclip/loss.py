@@ -6,12 +6,12 @@ embeddings, G groups of phrases and R predicates of a level's table (background 
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
 
-from maskrcnn_benchmark.modeling.language.phrase_index import component_index, phrase_counts
+from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary, phrase_counts
 
 from .negatives import negative_mask
 
@@ -101,3 +101,16 @@ class RelationalContrastiveLoss(nn.Module):
     def per_pair(self, positive: Tensor, negatives: Tensor) -> Tensor:
         """The loss of each pair [n]; zero for a pair without negatives."""
         return torch.cat([positive[:, None], negatives], dim=1).logsumexp(dim=1) - positive
+
+
+def level_losses(node: Any, counts: Tensor, rule: NegativeRule) -> nn.ModuleDict:
+    """The loss of each level that a configuration asks for.
+
+    Args:
+        node: RELCLIP; LEVELS and DICTIONARY are read.
+        counts, rule: see `RelationalContrastiveLoss`.
+    """
+    shown = counts if node.DICTIONARY == "train" else torch.ones_like(counts)
+    return nn.ModuleDict(
+        {level: RelationalContrastiveLoss(level, dictionary(level, shown), counts, rule) for level in node.LEVELS}
+    )

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from maskrcnn_benchmark.data.build import get_dataset_statistics
 from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
-from maskrcnn_benchmark.modeling.language.phrase_index import dictionary, phrase_components
+from maskrcnn_benchmark.modeling.language.phrase_index import phrase_components
 from maskrcnn_benchmark.modeling.language.similarity import alignment
 from maskrcnn_benchmark.modeling.language.vocabulary import Calibration, ChosenPredicates, name_similarity
 from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
@@ -27,7 +27,7 @@ from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from .base import PairReader, base_class, true_labels
 from .defaults import KEY, check_node
 from .embedding import PairEmbedding, Pairs
-from .loss import RelationalContrastiveLoss
+from .loss import level_losses
 from .targets import TextTargets, make_targets
 
 MAX_LOGIT_SCALE = math.log(100)  # as in CLIP
@@ -70,10 +70,7 @@ class RelCLIP(nn.Module):
         width = next(iter(self.targets().values())).shape[-1]
         self.embedding = PairEmbedding(visual_dim, end_dim, node.PROJECTION_DIM, width, node.LEVELS)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(node.SCALE_INIT)))
-        self.rcl = nn.ModuleDict()
-        for level in node.LEVELS:
-            phrases = dictionary(level, counts if node.DICTIONARY == "train" else torch.ones_like(counts))
-            self.rcl[level] = RelationalContrastiveLoss(level, phrases, counts, negatives)
+        self.rcl = level_losses(node, counts, negatives)
         unseen = counts.sum(dim=(0, 1)) == 0
         unseen[0] = False
         self.register_buffer("unseen", unseen if unseen.any() else None, persistent=False)
