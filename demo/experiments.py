@@ -65,7 +65,6 @@ class Experiment:
 # What a small CLIP is trained on -> options of tools/train_small_clip.py
 CLIPS = {
     "pretrained": (),
-    "control": ("--captions", "training"),  # without the compositions that the scene graph training set lacks
     "untrained": ("--steps", 0),
 }
 RANDOM = "random"  # independent random vectors for phrases and words

@@ -10,7 +10,7 @@ from pathlib import Path
 from maskrcnn_benchmark.engine.shared_phrases import are_phrases_cached, needs_phrases
 from maskrcnn_benchmark.modeling.language.phrase_bank import encoder_spec
 from maskrcnn_benchmark.modeling.language.text_encoder import INSTALL
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import asks_clip
 
 from .finding import FAILS, NOTE, OK, Finding
 
@@ -26,7 +26,7 @@ def text_encoder(cfg, names, can_reach: Callable[[str], bool]) -> Iterator[Findi
         can_reach: whether an address can be downloaded from.
     """
     head, node = cfg.MODEL.ROI_RELATION_HEAD, cfg.MODEL.LANGUAGE
-    needs_tower = head.SECOND_OPINION.WEIGHT > 0 or joins_adapter(cfg) or head.WORD_EMBEDDING == "clip"
+    needs_tower = asks_clip(cfg) or head.WORD_EMBEDDING == "clip"
     if not needs_tower and not needs_phrases(cfg):
         return
     if node.BANK_FILE and not needs_tower:

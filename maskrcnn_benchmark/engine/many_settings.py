@@ -21,11 +21,10 @@ from maskrcnn_benchmark.data import get_dataset_statistics, make_data_loader, us
 from maskrcnn_benchmark.data.datasets.evaluation.vg.vg_eval import VGEvaluator
 from maskrcnn_benchmark.data.scored_predicates import Renumbering, scored_predicates
 from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import joins_adapter
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.debiasing import make_test_adjustment
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.inference import make_roi_relation_post_processor
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import asks_clip, make_crops
 from maskrcnn_benchmark.structures.bounding_box import BoxList
 from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
@@ -127,7 +126,7 @@ class AllSettings(nn.Module):
         for setting in settings:
             node = setting.cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION
             crops = None
-            if node.WEIGHT > 0 or joins_adapter(setting.cfg):
+            if asks_clip(setting.cfg):
                 rule = node.MARGIN, node.FIT, node.CROP_CACHE
                 if rule not in self.crops:
                     self.crops[rule] = SharedCrops(make_crops(setting.cfg, encoder=encoder))

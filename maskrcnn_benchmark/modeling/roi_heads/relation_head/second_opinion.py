@@ -144,6 +144,11 @@ class SecondOpinion:
         return logits.float().index_put((rows[:, None], foreground), after)
 
 
+def asks_clip(cfg) -> bool:
+    """Whether a configuration wants CLIP's image side, as it is or adapted, to be asked about crops."""
+    return cfg.MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT > 0 or joins_adapter(cfg)
+
+
 def make_crops(cfg, folder: str | None = None, encoder: ImageEncoder | None = None) -> PairCrops:
     """The image tower that a configuration names, with its rule for crops.
 
@@ -177,8 +182,7 @@ def make_second_opinion(cfg, crops: PairCrops | None = None) -> SecondOpinion | 
             f"the pairs 1 or more"
         )
     CropRule(node.MARGIN, node.FIT).check(f"{KEY}.MARGIN", f"{KEY}.FIT")
-    adapted = joins_adapter(cfg)
-    if node.WEIGHT == 0 and not adapted:
+    if not asks_clip(cfg):
         return None
     if node.WEIGHT > 0 and cfg.MODEL.LANGUAGE.BANK_FILE:
         raise InputError(
@@ -194,6 +198,6 @@ def make_second_opinion(cfg, crops: PairCrops | None = None) -> SecondOpinion | 
     opinions: list[Opinion] = []
     if node.WEIGHT > 0:
         opinions.append(RawClip(tables, node.WEIGHT, scale, device))
-    if adapted:
+    if joins_adapter(cfg):
         opinions.append(AdaptedClip(cfg, tables, predicates, scale, device))
     return SecondOpinion(crops, opinions, node.PAIRS)
