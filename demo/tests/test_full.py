@@ -132,8 +132,10 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     )
     assert {count for (model, *_), count in rows.items() if model in full.OTHERS} == {full.FEWER_SEEDS}
     assert {count for (model, *_), count in rows.items() if model not in full.OTHERS} == {full.SEEDS}
+    others = ("Transformer", "GPS-Net", "BGNN", "SQUAT")
+    assert {labels for model, _, labels, _ in rows if model in full.OTHERS} == {"full"}
     for labels in full.SUPERVISIONS:
-        for model in ("Motifs", "VCTree", "RelCLIP", "RelCLIP-VCTree", "Transformer", "GPS-Net", "BGNN", "SQUAT"):
+        for model in ("Motifs", "VCTree", "RelCLIP", "RelCLIP-VCTree", *(others if labels == "full" else ())):
             assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
                 "nothing", "prior", "second opinion", "both"
             }  # fmt: skip
