@@ -251,6 +251,30 @@ def test_a_stream_is_the_whole(tmp_path, monkeypatch, size):
         list(stream_json(path))
 
 
+ENTRIES = {
+    "one line for each": lambda content: ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items()),
+    "one line": lambda content: json.dumps(content)[1:-1],
+    "indented": lambda content: json.dumps(content, indent=2)[1:-1],
+}
+
+
+@pytest.mark.parametrize("form", ENTRIES)
+@pytest.mark.parametrize("odd", [None, {"x": {"y": {}}}, {"x": {"y": 1}, "z": '}, "a": {'}, {"x": float("nan")}])
+def test_entries_end_where_json_says(tmp_path, monkeypatch, form, odd):
+    """Whatever is nested in them, and where msgspec does not take them."""
+    monkeypatch.setattr(json_stream, "_CHUNK", 64)
+    content = {str(number): {"objects": [{"name": "}", "box": [number, 2.5]}], "n": [{}]} for number in range(9)}
+    if odd is not None:
+        content["4"] = odd
+    path = tmp_path / "some.json"
+    path.write_text("{" + ENTRIES[form](content) + "\n}\n")
+    assert repr(list(stream_json(path))) == repr(list(content.items()))
+    monkeypatch.setattr(json_stream.msgspec.json, "decode", pytest.fail)
+    if odd is None and form != "indented":
+        with pytest.raises(pytest.fail.Exception):
+            list(stream_json(path))
+
+
 def test_fields_of_a_command_line():
     with pytest.raises(InputError, match="it must be FIELD=VALUE"):
         parse_fields(["averages=images"])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import msgspec
 
 from maskrcnn_benchmark.utils import json_schemas
 from maskrcnn_benchmark.utils.errors import InputError
@@ -15,6 +18,8 @@ from maskrcnn_benchmark.utils.json_files import json_lines
 
 LINES = (".jsonl", ".ndjson")  # how files end that have a json object in each line
 _CHUNK = 1 << 20  # bytes
+# Where an entry that is an object may end: behind it comes the next key, or the end of the file's object.
+_MAY_END = re.compile(r'\}(?=\s*(?:,\s*"|\}))')
 
 
 def stream_graphs(path: str | os.PathLike, lists: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -68,6 +73,7 @@ class _Reader:
         )  # quicker than a text file
         self.text, self.place, self.ended = "", 0, False
         self.decode = json.JSONDecoder().raw_decode
+        self.quick = True
 
     def more(self) -> bool:
         """Read on, at least as much as there is, so that a long value is not tried again and again."""
@@ -96,7 +102,16 @@ class _Reader:
         return found
 
     def value(self) -> Any:
-        self.peek()
+        """The next value, with the place moved behind it."""
+        # msgspec takes a third of the time of json, but must be told where a value ends. What it reads up to a guessed
+        # end is the value, for no object goes on behind its last brace.
+        if self.peek() == "{" and self.quick and (guess := _MAY_END.search(self.text, self.place)):
+            try:
+                value = msgspec.json.decode(self.text[self.place : guess.end()])
+                self.place = guess.end()
+                return value
+            except msgspec.DecodeError:  # the end of something within it, or what json alone takes, such as NaN
+                self.quick = False
         while True:
             try:
                 value, end = self.decode(self.text, self.place)
