@@ -6,7 +6,8 @@ Each fast way is first checked to give what a plain one gives (plain.py), then b
 of the processor are compared, and the spread of the repetitions is told. Published sizes, made-up inputs, one thread.
 `inference`: SGDet with 80 objects, whole model. `heads`: RelCLIP and VCTree beside Motifs. `data`: opening a data set
 as large as Visual Genome, its statistics, and loading images. `evaluation`: one image more. `phrases`: a phrase bank.
-`sizes`: cost against size, as a plot. `profile`: the five greatest parts of a training step and of an inference.
+`sizes`: cost against objects, images and classes,
+as a plot. `profile`: the five greatest parts of a training step and of an inference.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from made_up import (
+    OBJECTS,
     SIZE,
     SMALL,
     configuration,
@@ -124,12 +126,12 @@ class Bench:
             rows.append(Row(f"SGDet inference, every pair by itself / {predictor}", ratio, "at least 2.5", note))
         return rows
 
-    def head_jobs(self, predictor: str, count: int, objects: int, options=()) -> tuple[Callable, Callable]:
+    def head_jobs(self, predictor: str, count: int, objects: int, classes: int = OBJECTS) -> tuple[Callable, Callable]:
         """A training step without the optimizer's and an inference of a relation head, PredCls."""
-        config = configuration(self.folder, predictor, "predcls", [*self.small, *options])
+        config = configuration(self.folder, predictor, "predcls", self.small, classes)
         channels = config.MODEL.RESNETS.BACKBONE_OUT_CHANNELS
         torch.manual_seed(0)
-        with use_statistics(statistics()):
+        with use_statistics(statistics(classes)):
             head = build_roi_relation_head(config, channels)
         size = (192, 128) if self.quick else SIZE
         maps, targets = feature_maps(count, channels, size), images(count, objects, size)
@@ -169,29 +171,37 @@ class Bench:
         return []
 
     def sizes(self) -> list[Row]:
-        """Times of a head's inference and training step against objects and images, drawn into sizes.png."""
+        """Times of a head's inference and training step against objects, images and classes, drawn into sizes.svg."""
         from matplotlib.figure import Figure
 
-        counts = {"objects of an image": (3, 6) if self.quick else (5, 10, 20, 40), "images of a batch": (1, 2, 4)}
+        few = 6 if self.quick else 10
+        batches = {  # axis -> value on it -> images, objects of each, classes
+            "objects of an image": {n: (1, n, OBJECTS) for n in ((3, few) if self.quick else (5, 10, 20, 40))},
+            "images of a batch": {n: (n, few, OBJECTS) for n in (1, 2, 4)},
+            "classes of objects": {n: (1, few, n) for n in (150, 300, 600)},
+        }
         found: dict = {}
-        for axis, values in counts.items():
+        for axis, values in batches.items():
             for predictor in ("Motifs", "RelCLIP, Motifs"):
-                for value in values:
-                    of_batch = (1, value) if axis == "objects of an image" else (value, 6 if self.quick else 10)
+                for value, of_batch in values.items():
                     jobs = self.head_jobs(predictor, *of_batch)
                     for kind, job in zip(("training step", "inference"), jobs, strict=True):
                         job()
                         time_taken = min(seconds(job) for _ in range(self.repeats))
                         found.setdefault(axis, {}).setdefault(f"{predictor}, {kind}", []).append((value, time_taken))
-        figure = Figure(figsize=(9, 3.5), layout="constrained")
-        for axes, (axis, lines) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+        figure = Figure(figsize=(11, 3.5), layout="constrained")
+        for axes, (axis, lines) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
             for name, points in lines.items():
                 axes.plot(*zip(*points, strict=True), marker="o", label=name)
-            axes.set(xlabel=axis, ylabel="processor seconds", xscale="log", yscale="log")
+            axes.set(xlabel=axis, xscale="log", yscale="log")
+            values = [value for value, _ in points]
+            axes.set_xticks(values, [str(value) for value in values], minor=False)
+            axes.minorticks_off()
             axes.grid(alpha=0.3)
+        axes.figure.supylabel("processor seconds", fontsize="medium")
         axes.legend(fontsize="small")
-        with atomic_write(os.path.join(self.out, "sizes.png")) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
+        with atomic_write(os.path.join(self.out, "sizes.svg")) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
         self.more["processor seconds of a head against size"] = found
         return []
 

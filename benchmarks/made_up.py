@@ -50,14 +50,14 @@ SMALL = [
 ]
 
 
-def statistics() -> dict:
-    """Counts of a training set that knows one triplet in fifty."""
+def statistics(objects: int = OBJECTS) -> dict:
+    """Counts of a training set that knows one triplet in fifty, of so many classes."""
     generator = torch.Generator().manual_seed(0)
-    counts = (torch.rand(OBJECTS + 1, OBJECTS + 1, PREDICATES + 1, generator=generator) < 0.02).long()
+    counts = (torch.rand(objects + 1, objects + 1, PREDICATES + 1, generator=generator) < 0.02).long()
     return {
         "fg_matrix": counts,
         "pred_dist": (counts / counts.sum(2, keepdim=True).clamp(min=1) + 1e-3).log(),
-        "obj_classes": ["__background__", *(f"object {i}" for i in range(OBJECTS))],
+        "obj_classes": ["__background__", *(f"object {i}" for i in range(objects))],
         "rel_classes": ["__background__", *(f"predicate {i}" for i in range(PREDICATES))],
         "att_classes": ["__background__"],
     }
@@ -75,16 +75,19 @@ def write_phrase_bank(path: str, objects: list[str], predicates: list[str]) -> N
     )
 
 
-def configuration(folder: str, predictor: str, task: str = "predcls", options: list | tuple = ()):
+def configuration(
+    folder: str, predictor: str, task: str = "predcls", options: list | tuple = (), classes: int = OBJECTS
+):
     """A published configuration of one of PREDICTORS, with random word vectors and phrases.
 
     Args:
         folder: where the phrases are, written when needed.
         options: further keys and values, the last of a key counts.
+        classes: how many classes of objects there are; see `statistics`.
     """
-    bank = os.path.join(folder, "bank.npz")
+    bank = os.path.join(folder, f"bank-{classes}.npz")
     if not os.path.exists(bank):
-        names = statistics()
+        names = statistics(classes)
         write_phrase_bank(bank, names["obj_classes"][1:], names["rel_classes"][1:])
     registered, own = PREDICTORS.get(predictor, (predictor, []))
     box, label = TASKS[task]
@@ -96,6 +99,7 @@ def configuration(folder: str, predictor: str, task: str = "predcls", options: l
         HEAD + "USE_GT_OBJECT_LABEL": label,
         HEAD + "WORD_EMBEDDING": "random",
         "MODEL.LANGUAGE.BANK_FILE": bank,
+        "MODEL.ROI_BOX_HEAD.NUM_CLASSES": classes + 1,
     }
     return load_config(CONFIG, [*(item for pair in keys.items() for item in pair), *own, *options])
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from .errors import InputError
 from .files import check_file
@@ -25,7 +26,11 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")  # name, index or any key
 _TYPES = {"array": "a list", "object": "an object", "str": "a text", "int": "a whole number", "float": "a number",
           "bool": "true or false", "null": "null"}  # fmt: skip
 _QUOTED = re.compile(r"`([^`]+)`")
-_OPEN_OR_CLOSE = re.compile(rb"[\[{]+|[\]}]+")
+_QUOTE, _BACKSLASH, _OPEN, _CLOSE = 1, 2, 3, 4
+_KINDS = np.zeros(256, dtype=np.uint8)  # of the bytes that tell how deep a text is nested
+for _kind, _bytes in ((_QUOTE, b'"'), (_BACKSLASH, b"\\"), (_OPEN, b"[{"), (_CLOSE, b"]}")):
+    _KINDS[list(_bytes)] = _kind
+_AT_ONCE = 1 << 22  # bytes
 
 
 def read_json(path: str | os.PathLike, schema: Any, what: str = "data file", hint: str = "") -> Any:
@@ -68,14 +73,9 @@ def json_lines(
 
 def parse(text: bytes, where: str) -> Any:
     """What a json text stands for, within the limits of this module; errors as in `read_json`."""
-    bare = _STRING.sub(b'""', text)
-    if digits := _DIGITS.search(bare):
+    if _DIGITS.search(text) and (digits := _DIGITS.search(_STRING.sub(b'""', text))):
         raise InputError(f"{where} has a number of {len(digits[0])} digits; {MOST_DIGITS} are allowed")
-    depth = deepest = 0
-    for brackets in _OPEN_OR_CLOSE.finditer(bare):
-        depth += len(brackets[0]) if brackets[0][:1] in b"[{" else -len(brackets[0])
-        deepest = max(deepest, depth)
-    if deepest > MOST_DEPTH:
+    if (deepest := _depth(text)) > MOST_DEPTH:
         raise InputError(f"{where} is nested too deeply: {deepest} levels, {MOST_DEPTH} are allowed")
 
     def unique(pairs: list[tuple]) -> dict:
@@ -94,6 +94,21 @@ def parse(text: bytes, where: str) -> Any:
         raise
     except (ValueError, RecursionError) as error:  # of json and of the encoding
         raise InputError(f"{where} is cut short or no json: {error}") from error
+
+
+def _depth(text: bytes) -> int:
+    """How many lists and objects are open at most at the same time."""
+    if b"\\" in text:  # where a quote may belong to a string
+        text = _STRING.sub(b'""', text)
+    depth = deepest = inside = 0
+    for start in range(0, len(text), _AT_ONCE):
+        kinds = _KINDS[np.frombuffer(text, np.uint8, min(_AT_ONCE, len(text) - start), start)]
+        kinds = kinds[kinds > 0]
+        strings = (np.cumsum(kinds == _QUOTE) + inside) % 2 == 1
+        depths = depth + np.cumsum(((kinds == _OPEN).astype(np.int8) - (kinds == _CLOSE)) * ~strings, dtype=np.int64)
+        if len(kinds):
+            depth, deepest, inside = int(depths[-1]), max(deepest, int(depths.max())), int(strings[-1])
+    return deepest
 
 
 def conform(content: Any, schema: Any, where: str) -> Any:
