@@ -5,9 +5,9 @@
 Each fast way is first checked to give what a plain one gives (plain.py), then both are timed in turn; the least times
 of the processor are compared, and the spread of the repetitions is told. Published sizes, made-up inputs, one thread.
 `inference`: SGDet with 80 objects, whole model. `heads`: RelCLIP and VCTree beside Motifs. `data`: opening a data set
-as large as Visual Genome, its statistics, and loading images. `evaluation`: one image more. `phrases`: a phrase bank.
-`sizes`: cost against objects, images and classes,
-as a plot. `profile`: the five greatest parts of a training step and of an inference.
+as large as Visual Genome, its statistics, and loading images. `waiting`: for data, in training steps. `evaluation`: one
+image more. `phrases`: a phrase bank. `sizes`: cost against objects, images and classes, as a plot. `profile`: the five
+greatest parts of a training step and of an inference.
 """
 
 from __future__ import annotations
@@ -42,13 +42,16 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskrcnn_benchmark.data.build import use_statistics
+from maskrcnn_benchmark.data.build import make_data_loader, use_statistics
 from maskrcnn_benchmark.data.datasets.visual_genome import VGDataset, get_VG_statistics
 from maskrcnn_benchmark.data.transforms import build_transforms
 from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.utils.files import atomic_write
+
+PLACES = {"img_dir": "VG_100K", "roidb_file": "VG-SGG-with-attri.h5", "dict_file": "VG-SGG-dicts-with-attri.json",
+          "image_file": "image_data.json"}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -253,6 +256,33 @@ class Bench:
         self.more["seconds to load an image of 800 x 600 pixels"] = load
         return rows
 
+    def waiting(self) -> list[Row]:
+        """How long training steps of a whole model wait for the images that two workers load."""
+        images_of = write_data_set(os.path.join(self.folder, "photos"), 40)
+        noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+        for name in os.listdir(images_of["img_dir"]):
+            Image.fromarray(noise).resize((500, 375)).save(os.path.join(images_of["img_dir"], name))
+        root = Path(self.folder, "waiting", "vg")
+        root.mkdir(parents=True)
+        for ours, theirs in PLACES.items():
+            root.joinpath(theirs).symlink_to(images_of[ours])
+        options = ["DATASETS.DATA_DIR", str(root.parent), "DATASETS.NUM_VAL_IM", 4, "DATALOADER.NUM_WORKERS", 2]
+        options += ["OUTPUT_DIR", self.out, "SOLVER.IMS_PER_BATCH", 1, "SOLVER.MAX_ITER", 5, *self.small]
+        options += ["INPUT.MIN_SIZE_TRAIN", (128,), "INPUT.MAX_SIZE_TRAIN", 200] if self.quick else []
+        config = configuration(self.folder, "RelCLIP, Motifs", "predcls", options)
+        torch.manual_seed(0)
+        model = build_detection_model(config).train()
+        waits, steps, begin = [], [], time.perf_counter()
+        for batch, targets, _ in make_data_loader(config):
+            waits.append(time.perf_counter() - begin)
+            torch.stack(list(model(batch, targets).values())).sum().backward()
+            model.zero_grad()
+            steps.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+        share = sum(waits[1:]) / sum(steps[1:])  # the first waits for the workers to start
+        note = f"{1e3 * np.mean(waits[1:]):.2g} ms of {np.mean(steps[1:]):.3g} s, one image a step"
+        return [Row("share of a training step that waits for two workers", share, "below 0.05", note)]
+
     def evaluation(self) -> list[Row]:
         from evaluation import compare as one_image_more
 
@@ -335,7 +365,7 @@ def greatest_parts(job: Callable) -> dict[str, float]:
     return {event.key: round(event.self_cpu_time_total / total, 3) for event in top}
 
 
-PARTS = ("inference", "heads", "data", "evaluation", "phrases", "sizes", "profile")
+PARTS = ("inference", "heads", "data", "waiting", "evaluation", "phrases", "sizes", "profile")
 
 
 def main() -> int:

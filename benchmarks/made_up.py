@@ -216,8 +216,12 @@ def write_data_set(folder: str, count: int, boxes: float = 10.6, relations: floa
         for name, array in arrays.items():
             h5.create_dataset(name, data=array)
     names = {
-        f"{kind}_to_idx": {f"{kind} {i}": i for i in range(1, number + 1)}
-        for kind, number in (("label", OBJECTS), ("predicate", PREDICATES), ("attribute", 200))
+        f"{kind}_to_idx": {f"{word} {i}": i + 1 for i in range(number)}  # as `statistics` calls them
+        for kind, word, number in (
+            ("label", "object", OBJECTS),
+            ("predicate", "predicate", PREDICATES),
+            ("attribute", "attribute", 200),
+        )
     }
     infos = [
         {"image_id": i, "width": 500, "height": 375, "url": f"https://example.org/{i}.jpg", "coco_id": None}
