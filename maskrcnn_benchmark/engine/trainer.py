@@ -157,8 +157,7 @@ class Trainer:
             data_time = time.perf_counter() - begin
             rate = self.optimizer.param_groups[-1]["lr"]
             verbose = self.iteration == first or self.iteration % solver.PRINT_GRAD_FREQ == 0
-            losses = self._step(images, targets, indices, verbose)
-            noted = losses | self._noted()
+            noted = self._step(images, targets, indices, verbose)
             batch_time = time.perf_counter() - begin
 
             meters.update(**noted, time=batch_time, data=data_time)
@@ -193,7 +192,10 @@ class Trainer:
 
     # -- one iteration -----------------------------------------------------------------------------------------------
     def _step(self, images, targets, indices, verbose: bool) -> dict[str, float]:
-        """One update of the weights; the losses, `loss` being their sum."""
+        """One update of the weights; the losses, `loss` being their sum, and what modules say of the step.
+
+        On a GPU all of these are read before the gradients are asked for, while nothing else is under way.
+        """
         self.model.train()
         images = images.to(self.device)
         targets = [target.to(self.device) for target in targets]
@@ -206,6 +208,7 @@ class Trainer:
         check_finite(own, self.iteration, [max(index, ~index) for index in indices])
         detached = {name: value.detach() for name, value in loss_dict.items()}
         reduced = {name: float(value) for name, value in reduce_loss_dict(detached).items()}
+        noted = {"loss": sum(reduced.values()), **reduced, **self._noted()}
 
         self.optimizer.zero_grad()
         self.scaler.scale(total).backward()
@@ -220,10 +223,10 @@ class Trainer:
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return {"loss": sum(reduced.values()), **reduced}
+        return noted
 
     def _noted(self) -> dict[str, float]:
-        """What modules say of their last step: the finite ones among the scalars of their attribute `metrics`."""
+        """What modules say of their last forward pass: the finite ones among the scalars of their attribute `metrics`."""
         found = [getattr(module, "metrics", None) for module in self.model.modules()]
         values = {name: float(value) for said in found if isinstance(said, dict) for name, value in said.items()}
         return {name: value for name, value in values.items() if math.isfinite(value)}
