@@ -83,7 +83,8 @@ RELCLIP = HEAD + "RELCLIP."
 TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
 # CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
 ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip", RELCLIP + "NEGATIVES", "weighted")
-ADAPTERS = {"rcl": (), "text-free": TEXT_FREE}
+_JOINED = (RELCLIP + "NEGATIVES", "joined")
+ADAPTERS = {"rcl": (), "text-free": TEXT_FREE, "joined": _JOINED, "text-free-joined": (*TEXT_FREE, *_JOINED)}
 
 
 SHORT_IMAGES = {"test": 400}

@@ -79,7 +79,12 @@ PARTS = {
     "random vectors": ((), RANDOM),
     "untrained tower": ((), "untrained"),
 }
-ON_CLIP_PARTS = {"rcl": "CLIP's image side", "text-free": "CLIP's image side, text-free control"}
+ON_CLIP_PARTS = {
+    "rcl": "CLIP's image side",
+    "text-free": "CLIP's image side, text-free control",
+    "joined": "CLIP's image side, joined negatives",
+    "text-free-joined": "CLIP's image side, joined negatives, text-free control",
+}
 Cell = tuple[str, str, str]  # model, supervision, help in training
 
 

@@ -66,7 +66,7 @@ def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
     assert len(set(names)) == len(names) == len(full.PARTS)
 
 
-@pytest.mark.parametrize("model, rows", [("Motifs", 4), ("RelCLIP", 2), ("IMP", 2)])
+@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.ADAPTERS)), ("RelCLIP", 2), ("IMP", 2)])
 def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
     """The same weights for everything that is joined, and none for the model as it is."""
     experiment = full.trials(MODELS, model, "full", "nothing")[0]
@@ -145,4 +145,5 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
     assert (tmp_path / "seed-7" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", "rcl-1.0", "text-free-1.0"]
+    joined = [f"{adapter}-1.0" for adapter in full.ADAPTERS]
+    assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", *joined]

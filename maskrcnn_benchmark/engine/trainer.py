@@ -226,7 +226,7 @@ class Trainer:
         return noted
 
     def _noted(self) -> dict[str, float]:
-        """What modules say of their last forward pass: the finite ones among the scalars of their attribute `metrics`."""
+        """What modules say of their last forward pass: finite scalars of their attribute `metrics`."""
         found = [getattr(module, "metrics", None) for module in self.model.modules()]
         values = {name: float(value) for said in found if isinstance(said, dict) for name, value in said.items()}
         return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -14,6 +14,7 @@ OBJ, REL, DIM = 5, 6, 8  # classes with background, width
 SCALE = 3.0
 TAU = torch.tensor(SCALE, dtype=torch.float64)
 ALL = torch.ones(OBJ, OBJ, REL)
+KINDS = ("related", "all", "batch", "weighted", "joined")
 COUNTS = torch.randint(0, 5, (OBJ, OBJ, REL), generator=torch.Generator().manual_seed(4))
 
 
@@ -46,6 +47,11 @@ def phrase(table, components):
     return table[group, predicate]
 
 
+def of_same(positive, phrases):
+    """Places of the phrases about the same classes."""
+    return [i for i, other in enumerate(phrases.tolist()) if other[:-1] == positive.tolist()[:-1]]
+
+
 def brute_force(level, table, v, positives, kind, phrases, synonyms=None):
     """The definition of RCL, phrase by phrase."""
 
@@ -55,6 +61,16 @@ def brute_force(level, table, v, positives, kind, phrases, synonyms=None):
         triplets = itertools.product(range(OBJ), range(OBJ), range(REL))
         same = (t for t in triplets if phrase_components(level, torch.tensor([t]))[0].tolist() == list(components))
         return max(sum(int(COUNTS[t]) for t in same), 1)
+
+    if kind == "joined":
+        everything = brute_force(level, table, v, positives, "weighted", phrases, synonyms)
+        own_classes = [
+            brute_force(
+                level, table, x[None], positive[None], "weighted", phrases[of_same(positive, phrases)], synonyms
+            )[0]
+            for x, positive in zip(v, positives, strict=True)
+        ]
+        return [(a + b) / 2 for a, b in zip(everything, own_classes, strict=True)]
 
     losses = []
     for x, positive in zip(v, positives.tolist(), strict=True):
@@ -89,7 +105,7 @@ for one, other in ((2, 3), (3, 5)):
     SYNONYMS[one, other] = SYNONYMS[other, one] = True
 
 
-@pytest.mark.parametrize("kind", ("related", "all", "batch", "weighted"))
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("words", ("full", "train"))
 @pytest.mark.parametrize("synonyms", [None, SYNONYMS])
 def test_loss_equals_a_loop_over_phrases(level, kind, words, synonyms):
@@ -131,7 +147,7 @@ def test_the_cases_above_differ():
         (kind, words, synonyms is None): tuple(
             brute_force("sp", table, v, positives, kind, dictionaries("sp")[words], synonyms)
         )
-        for kind in ("related", "all", "batch", "weighted")
+        for kind in KINDS
         for words in ("full", "train")
         for synonyms in (None, SYNONYMS)
         if (kind, words) != ("batch", "train")
@@ -139,7 +155,7 @@ def test_the_cases_above_differ():
     assert len(set(found.values())) == len(found)
 
 
-@pytest.mark.parametrize("kind", ("related", "all", "batch", "weighted"))
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradient(level, kind):
     v, positives = make_batch(level)
     rcl = RelationalContrastiveLoss(level, dictionary(level, ALL), COUNTS, NegativeRule(kind, SYNONYMS))

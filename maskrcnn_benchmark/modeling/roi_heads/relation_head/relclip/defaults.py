@@ -13,7 +13,7 @@ CHOICES: Dict[str, Tuple[str, ...]] = {
     "VISION": ("detector", "clip"),
     "TARGETS": ("text", "learnt"),
     "DICTIONARY": ("train", "full"),
-    "NEGATIVES": ("related", "all", "batch", "weighted"),
+    "NEGATIVES": ("related", "all", "batch", "weighted", "joined"),
 }
 
 
@@ -50,7 +50,8 @@ def relclip_node() -> CfgNode:
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"
     # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch) |
-    # weighted (all, each phrase as often as training shows it).
+    # weighted (all, each phrase as often as training shows it) | joined (the mean of that loss and of the same with the
+    # phrases of the positive's own classes alone).
     node.NEGATIVES = "related"
     # Predicates that are synonyms; about the same classes the one is no negative of the other. judged (those whose
     # phrases are alike and that annotators gave to one and the same pair of boxes) | none | vg150 (a list made for that

@@ -13,13 +13,16 @@ from torch import Tensor, nn
 
 from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary, phrase_counts
 
-from .negatives import negative_mask
+from .negatives import negative_mask, same_classes
+
+WEIGHTED = ("weighted", "joined")  # kinds with phrases that count as often as training shows them
 
 
 class NegativeRule(NamedTuple):
-    """Which phrases are negatives (`negatives.negative_mask`), and how much each counts."""
+    """Which phrases are negatives (`negatives.negative_mask`), and how much each counts; `joined` is the mean of
+    the loss with all, weighted, and with those of the same classes alone."""
 
-    kind: str = "related"  # related | all | batch | weighted
+    kind: str = "related"  # related | all | batch | weighted | joined
     synonyms: Optional[Tensor] = None  # bool [R, R], which predicates are synonyms; None: none are
 
 
@@ -45,7 +48,7 @@ class RelationalContrastiveLoss(nn.Module):
         self.num_objects = len(counts)
         self.rule = rule
         self.register_buffer("dictionary", dictionary, persistent=False)
-        weighted = rule.kind == "weighted"
+        weighted = rule.kind in WEIGHTED
         shown = phrase_counts(level, counts).flatten().clamp(min=1) if weighted else None  # [G * R]
         self.register_buffer("log_frequency", None if shown is None else shown.log().float(), persistent=False)
         self.register_buffer("synonyms", rule.synonyms, persistent=False)
@@ -62,7 +65,8 @@ class RelationalContrastiveLoss(nn.Module):
         Returns:
             positive [n] and negatives [n, M], the logits of both (with log pi where negatives are weighted), minus
             infinity where a phrase is no negative;
-            per_pair [n]; loss, a scalar: exactly zero, and connected to `v` and `tau`, where there is no pair.
+            per_pair [n];
+            loss, their mean, a scalar: exactly zero, and connected to `v` and `tau`, where there is no pair.
         """
         phrases = positives.unique(dim=0) if self.rule.kind == "batch" else self.dictionary
         with torch.autocast(v.device.type, enabled=False):
@@ -74,6 +78,9 @@ class RelationalContrastiveLoss(nn.Module):
             mask = self.mask(positives, phrases)
             negatives = negatives.masked_fill(~mask, float("-inf"))
             per_pair = self.per_pair(positive, negatives)
+            if self.rule.kind == "joined":
+                same = same_classes(positives, phrases)
+                per_pair = (per_pair + self.per_pair(positive, negatives.masked_fill(~same, float("-inf")))) / 2
         loss = per_pair.sum() / max(len(per_pair), 1)
         return {"positive": positive, "negatives": negatives, "per_pair": per_pair, "loss": loss}
 
