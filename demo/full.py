@@ -69,6 +69,7 @@ OTHERS = {
     "PE-Net": ("PrototypeEmbeddingNetwork", _OF_PENET, ()),
     "SQUAT": ("SquatPredictor", _USUAL, _OF_SQUAT),
 }
+CURVES = ("Motifs", "RelCLIP")  # models whose curve is drawn
 BASES = ("Motifs", "VCTree")  # that CLIP's adapted image side joins
 # What RelCLIP is without one of its parts, or with another in its place -> options, text
 PARTS = {
@@ -199,7 +200,7 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
             chosen[experiment.name] = kept
             for seed in own:
                 tested = {name: asked[seed, experiment][name] for name in kept}
-                settings = {**tested, **curve(tested)} if not experiment.part and models is MAIN else tested
+                settings = {**tested, **curve(tested)} if experiment.model in CURVES and not experiment.part else tested
                 step = settings_step(roots[seed], seed, experiment, _options(settings), "test")
                 tests.append(_of_seed(seed, step))
                 rows += [(seed, experiment, name, tags) for name, (tags, _) in settings.items()]
@@ -266,11 +267,12 @@ def choose_settings(folders: Sequence[Path], asked: Mapping[str, tuple[dict, tup
 
 
 def curve(tested: Mapping[str, tuple[dict, tuple]]) -> dict[str, tuple[dict, tuple]]:
-    """The same settings with logits adjusted, at each of `STRENGTHS`."""
+    """The same settings, but for parts, with logits adjusted at each of `STRENGTHS`."""
     key = HEAD + "DEBIASING.LOGIT_ADJUSTMENT_TEST"
     return {
         f"{name}-adjusted-{strength}": ({**tags, "curve": strength}, (*options, key, strength))
         for name, (tags, options) in tested.items()
+        if "part" not in tags
         for strength in STRENGTHS
     }
 

@@ -79,7 +79,7 @@ def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
     assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 1.5
     assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN == MARGIN  # the CLIPs' pictures
     curve = make_settings(full._options(full.curve(asked)), config)
-    assert len(curve) == len(asked) * len(full.STRENGTHS)
+    assert len(curve) == (1 + len(full.WEIGHTS)) * len(full.STRENGTHS)  # as it is, and with the second opinion
     assert list(full.test_settings(tmp_path, replace(experiment, part="RCL alone"))) == ["as-it-is"]
 
 
