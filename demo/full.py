@@ -69,7 +69,7 @@ OTHERS = {
     "PE-Net": ("PrototypeEmbeddingNetwork", _OF_PENET, ()),
     "SQUAT": ("SquatPredictor", _USUAL, _OF_SQUAT),
 }
-CURVES = ("Motifs", "RelCLIP")  # models whose curve is drawn
+CURVES = ("Motifs",)  # models whose curve is drawn
 BASES = ("Motifs", "VCTree")  # that CLIP's adapted image side joins
 # What RelCLIP is without one of its parts, or with another in its place -> options, text
 PARTS = {
