@@ -82,7 +82,7 @@ ALL_HELP = (*PRIOR, *second_opinion(1.0))
 RELCLIP = HEAD + "RELCLIP."
 TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
 # CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
-ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip", RELCLIP + "NEGATIVES", "weighted")
+ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip")
 _JOINED = (RELCLIP + "NEGATIVES", "joined")
 ADAPTERS = {"rcl": (), "text-free": TEXT_FREE, "joined": _JOINED, "text-free-joined": (*TEXT_FREE, *_JOINED)}
 

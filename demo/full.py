@@ -75,7 +75,7 @@ BASES = ("Motifs", "VCTree")  # that CLIP's adapted image side joins
 PARTS = {
     "alignment alone": ((RELCLIP + "USE_RCL", False), "pretrained"),
     "RCL alone": ((RELCLIP + "USE_ALIGNMENT", False), "pretrained"),
-    "weighted negatives": ((RELCLIP + "NEGATIVES", "weighted"), "pretrained"),
+    "related negatives": ((RELCLIP + "NEGATIVES", "related"), "pretrained"),
     "text-free control": (TEXT_FREE, "pretrained"),
     "random vectors": ((), RANDOM),
     "untrained tower": ((), "untrained"),

@@ -61,7 +61,7 @@ def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
         assert (part.text == "random") == config.MODEL.LANGUAGE.BANK_FILE.endswith(".npz")
     assert (nodes["alignment alone"].USE_RCL, nodes["alignment alone"].USE_ALIGNMENT) == (False, True)
     assert (nodes["RCL alone"].USE_RCL, nodes["RCL alone"].USE_ALIGNMENT) == (True, False)
-    assert nodes["text-free control"].TARGETS == "learnt" and nodes["weighted negatives"].NEGATIVES == "weighted"
+    assert nodes["text-free control"].TARGETS == "learnt" and nodes["related negatives"].NEGATIVES == "related"
     names = [part.name for part in full.parts_of(relclip)]
     assert len(set(names)) == len(names) == len(full.PARTS)
 

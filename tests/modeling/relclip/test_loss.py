@@ -47,9 +47,9 @@ def phrase(table, components):
     return table[group, predicate]
 
 
-def of_same(positive, phrases):
-    """Places of the phrases about the same classes."""
-    return [i for i, other in enumerate(phrases.tolist()) if other[:-1] == positive.tolist()[:-1]]
+def with_every_predicate(components):
+    """Components of the phrases about the same classes."""
+    return torch.tensor([[*components.tolist()[:-1], predicate] for predicate in range(1, REL)])
 
 
 def brute_force(level, table, v, positives, kind, phrases, synonyms=None):
@@ -64,13 +64,11 @@ def brute_force(level, table, v, positives, kind, phrases, synonyms=None):
 
     if kind == "joined":
         everything = brute_force(level, table, v, positives, "weighted", phrases, synonyms)
-        own_classes = [
-            brute_force(
-                level, table, x[None], positive[None], "weighted", phrases[of_same(positive, phrases)], synonyms
-            )[0]
+        of_classes = [
+            brute_force(level, table, x[None], positive[None], "weighted", with_every_predicate(positive))[0]
             for x, positive in zip(v, positives, strict=True)
         ]
-        return [(a + b) / 2 for a, b in zip(everything, own_classes, strict=True)]
+        return [(a + b) / 2 for a, b in zip(everything, of_classes, strict=True)]
 
     losses = []
     for x, positive in zip(v, positives.tolist(), strict=True):

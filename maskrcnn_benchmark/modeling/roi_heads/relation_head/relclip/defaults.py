@@ -50,9 +50,9 @@ def relclip_node() -> CfgNode:
     # Phrases from which negatives come: train (those that occur in the training set) | full (every combination).
     node.DICTIONARY = "train"
     # Which of them: related (all components but one are those of the positive) | all | batch (positives of the batch) |
-    # weighted (all, each phrase as often as training shows it) | joined (the mean of that loss and of the same with the
-    # phrases of the positive's own classes alone).
-    node.NEGATIVES = "related"
+    # weighted (all, each phrase as often as training shows it) | joined (the mean of that loss and of a cross-entropy
+    # over all predicates, by their phrases about the positive's classes).
+    node.NEGATIVES = "weighted"
     # Predicates that are synonyms; about the same classes the one is no negative of the other. judged (those whose
     # phrases are alike and that annotators gave to one and the same pair of boxes) | none | vg150 (a list made for that
     # data set) | the path of a list of one's own. tools/list_synonyms.py prints what each finds.

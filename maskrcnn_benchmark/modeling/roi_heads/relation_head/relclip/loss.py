@@ -10,17 +10,19 @@ from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.language.phrase_index import component_index, dictionary, phrase_counts
+from maskrcnn_benchmark.modeling.language.similarity import group_similarity
 
-from .negatives import negative_mask, same_classes
+from .negatives import negative_mask
 
 WEIGHTED = ("weighted", "joined")  # kinds with phrases that count as often as training shows them
 
 
 class NegativeRule(NamedTuple):
-    """Which phrases are negatives (`negatives.negative_mask`), and how much each counts; `joined` is the mean of
-    the loss with all, weighted, and with those of the same classes alone."""
+    """Which phrases are negatives (`negatives.negative_mask`), and how much each counts; `joined` is the mean of the
+    loss with all, weighted, and of a cross-entropy over predicates."""
 
     kind: str = "related"  # related | all | batch | weighted | joined
     synonyms: Optional[Tensor] = None  # bool [R, R], which predicates are synonyms; None: none are
@@ -79,8 +81,7 @@ class RelationalContrastiveLoss(nn.Module):
             negatives = negatives.masked_fill(~mask, float("-inf"))
             per_pair = self.per_pair(positive, negatives)
             if self.rule.kind == "joined":
-                same = same_classes(positives, phrases)
-                per_pair = (per_pair + self.per_pair(positive, negatives.masked_fill(~same, float("-inf")))) / 2
+                per_pair = (per_pair + self.among_predicates(tau * v, table, positives)) / 2
         loss = per_pair.sum() / max(len(per_pair), 1)
         return {"positive": positive, "negatives": negatives, "per_pair": per_pair, "loss": loss}
 
@@ -104,6 +105,18 @@ class RelationalContrastiveLoss(nn.Module):
     def mask(self, positives: Tensor, phrases: Tensor) -> Tensor:
         """Bool [n, M], which phrases are negatives of which pair's."""
         return negative_mask(positives, phrases, self.rule.kind == "related", self.synonyms)
+
+    def among_predicates(self, v: Tensor, table: Tensor, positives: Tensor) -> Tensor:
+        """Cross-entropy [n] of the true predicate, by the phrases of a pair's own classes with every predicate.
+
+        Args:
+            v: times tau, [n, d].
+            table, positives: as in `forward`.
+        """
+        groups = torch.div(self.rows(table, positives), table.shape[1], rounding_mode="floor")
+        assert self.log_frequency is not None
+        logits = group_similarity(v, table, groups) + self.log_frequency.to(v.dtype).view(table.shape[:2])[groups]
+        return F.cross_entropy(logits[:, 1:], positives[:, -1] - 1, reduction="none")
 
     def per_pair(self, positive: Tensor, negatives: Tensor) -> Tensor:
         """The loss of each pair [n]; zero for a pair without negatives."""

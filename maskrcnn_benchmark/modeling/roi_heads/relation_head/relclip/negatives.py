@@ -34,11 +34,3 @@ def negative_mask(
     if synonyms is not None:  # where a predicate is another's, one difference is that of the predicates
         mask &= ~((different == 1) & synonyms[positives[:, -1]][:, phrases[:, -1]])
     return mask
-
-
-def same_classes(positives: Tensor, phrases: Tensor) -> Tensor:
-    """Bool [n, M]: which phrases are about the classes of which positive; see `negative_mask`."""
-    same = positives[:, None, 0] == phrases[None, :, 0]
-    for k in range(1, positives.shape[1] - 1):
-        same &= positives[:, None, k] == phrases[None, :, k]
-    return same
