@@ -14,6 +14,7 @@ import numpy as np
 
 from demo.experiments import (
     ADAPTERS,
+    DATA_SETS,
     HEAD,
     PRIOR,
     RANDOM,
@@ -209,7 +210,7 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         with atomic_write(output / "chosen.json") as path:
             path.write_text(json.dumps(chosen, indent=1))
         tables = write_report(
-            [read_run(folder) for folder in runs],
+            [read_run(folder, DATA_SETS["test"]) for folder in runs],
             output,
             data_per_seed=True,
             title="RelCLIP's full demo",

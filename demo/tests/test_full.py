@@ -122,7 +122,12 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
         return []
 
     monkeypatch.setattr(full, "run_steps", run_steps)
-    monkeypatch.setattr(full, "read_run", lambda folder: json.loads((folder / "run.json").read_text()))
+
+    def read_run(folder, dataset):
+        assert evaluation(folder).parent.name == dataset  # there are results on validation images, too
+        return json.loads((folder / "run.json").read_text())
+
+    monkeypatch.setattr(full, "read_run", read_run)
     monkeypatch.setattr(full, "write_report", write_report)
     full.run_full(tmp_path, 7, 0)
     main, everything = written
