@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 import torch
 from made_up import (
@@ -36,6 +37,7 @@ from made_up import (
     statistics,
     write_data_set,
 )
+from matplotlib.figure import Figure
 from PIL import Image
 from plain import count_relations, every_pair_by_itself, list_images, open_images
 from torch import Tensor, nn
@@ -49,9 +51,6 @@ from maskrcnn_benchmark.modeling.detector import build_detection_model
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.structures.image_list import ImageList, to_image_list
 from maskrcnn_benchmark.utils.files import atomic_write
-
-PLACES = {"img_dir": "VG_100K", "roidb_file": "VG-SGG-with-attri.h5", "dict_file": "VG-SGG-dicts-with-attri.json",
-          "image_file": "image_data.json"}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -175,8 +174,6 @@ class Bench:
 
     def sizes(self) -> list[Row]:
         """Times of a head's inference and training step against objects, images and classes, drawn into sizes.svg."""
-        from matplotlib.figure import Figure
-
         few = 6 if self.quick else 10
         batches = {  # axis -> value on it -> images, objects of each, classes
             "objects of an image": {n: (1, n, OBJECTS) for n in ((3, few) if self.quick else (5, 10, 20, 40))},
@@ -192,19 +189,7 @@ class Bench:
                         job()
                         time_taken = min(seconds(job) for _ in range(self.repeats))
                         found.setdefault(axis, {}).setdefault(f"{predictor}, {kind}", []).append((value, time_taken))
-        figure = Figure(figsize=(11, 3.5), layout="constrained")
-        for axes, (axis, lines) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
-            for name, points in lines.items():
-                axes.plot(*zip(*points, strict=True), marker="o", label=name)
-            axes.set(xlabel=axis, xscale="log", yscale="log")
-            values = [value for value, _ in points]
-            axes.set_xticks(values, [str(value) for value in values], minor=False)
-            axes.minorticks_off()
-            axes.grid(alpha=0.3)
-        axes.figure.supylabel("processor seconds", fontsize="medium")
-        axes.legend(fontsize="small")
-        with atomic_write(os.path.join(self.out, "sizes.svg")) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
+        draw_sizes(found, os.path.join(self.out, "sizes.svg"))
         self.more["processor seconds of a head against size"] = found
         return []
 
@@ -264,13 +249,13 @@ class Bench:
             Image.fromarray(noise).resize((500, 375)).save(os.path.join(images_of["img_dir"], name))
         root = Path(self.folder, "waiting", "vg")
         root.mkdir(parents=True)
-        for ours, theirs in PLACES.items():
-            root.joinpath(theirs).symlink_to(images_of[ours])
+        names = ("VG_100K", "VG-SGG-with-attri.h5", "VG-SGG-dicts-with-attri.json", "image_data.json")
+        for name, place in zip(names, images_of.values(), strict=True):
+            root.joinpath(name).symlink_to(place)
         options = ["DATASETS.DATA_DIR", str(root.parent), "DATASETS.NUM_VAL_IM", 4, "DATALOADER.NUM_WORKERS", 2]
         options += ["OUTPUT_DIR", self.out, "SOLVER.IMS_PER_BATCH", 1, "SOLVER.MAX_ITER", 5, *self.small]
         options += ["INPUT.MIN_SIZE_TRAIN", (128,), "INPUT.MAX_SIZE_TRAIN", 200] if self.quick else []
         config = configuration(self.folder, "RelCLIP, Motifs", "predcls", options)
-        torch.manual_seed(0)
         model = build_detection_model(config).train()
         waits, steps, begin = [], [], time.perf_counter()
         for batch, targets, _ in make_data_loader(config):
@@ -363,6 +348,23 @@ def greatest_parts(job: Callable) -> dict[str, float]:
     total = sum(event.self_cpu_time_total for event in events)
     top = sorted(events, key=lambda event: event.self_cpu_time_total, reverse=True)[:5]
     return {event.key: round(event.self_cpu_time_total / total, 3) for event in top}
+
+
+def draw_sizes(found: dict, path: str) -> None:
+    """A plot for each axis, {axis: {line: [(value, seconds), ...]}}, as svg."""
+    figure = Figure(figsize=(11, 3.5), layout="constrained")
+    for axes, (axis, lines) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
+        for name, points in lines.items():
+            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.set(xlabel=axis, xscale="log", yscale="log")
+        axes.set_xticks(*2 * [[value for value, _ in points]])  # places and labels
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    figure.supylabel("processor seconds", fontsize="medium")
+    axes.legend(fontsize="small")
+    style = {"svg.fonttype": "none", "svg.hashsalt": "sizes"}  # the same numbers give the same, small file
+    with atomic_write(path) as temporary, matplotlib.rc_context(style):
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
 PARTS = ("inference", "heads", "data", "waiting", "evaluation", "phrases", "sizes", "profile")
