@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,9 @@ def mean_difference_intervals(
     for ours, theirs in pairs:
         if _images(ours) != _images(theirs):
             raise InputError(f"{ours} and {theirs} are ranks of different test sets")
-        one, other = (_of_file(path, card["average"], k) for path in (ours, theirs))
+        one, other = (
+            _of_file(os.fspath(path), os.stat(path).st_mtime_ns, card["average"], k) for path in (ours, theirs)
+        )
         for name in ("R", "mR", "zR", "F"):
             differences.setdefault(name, []).append(one[name] - other[name])
     return {name: interval(np.mean(found, 0)) for name, found in differences.items()}
@@ -103,8 +105,9 @@ def _images(path: str | os.PathLike) -> int:
         return int(stored["images"])
 
 
-def _of_file(path: str | os.PathLike, average: str, k: int) -> dict[str, np.ndarray]:
-    """Resamples of the metrics of a `ranks.npz`, by name without k."""
+@lru_cache(maxsize=4096)  # one file is compared with many, for a page and for a table in text; 32 KB each
+def _of_file(path: str, modified: int, average: str, k: int) -> dict[str, np.ndarray]:
+    """Resamples of the metrics of a `ranks.npz` that was modified at some time, by name without k."""
     with np.load(path) as stored:
         columns = dict(stored)
     zero_shot = partial(contains_triplets, known=np.unique(columns["gt_triplets"][columns["zero_shot"]], axis=0))
