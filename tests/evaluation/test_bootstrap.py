@@ -1,5 +1,7 @@
 """Intervals over test images against resamples that are evaluated one by one."""
 
+import os
+
 import numpy as np
 import pytest
 from evaluation.graphs import PREDICATES, random_graphs
@@ -151,6 +153,17 @@ def test_differences_are_taken_on_the_same_images(tmp_path):
     other = write_ranks(tmp_path / "other.npz", filled("images", ranks), images=IMAGES + 1)
     with pytest.raises(ValueError, match="different test sets"):
         mean_difference_intervals([(paths[0], other)], card, 5)
+
+
+def test_ranks_that_were_written_anew_are_read_anew(tmp_path):
+    ranks, card = ranks_of(), PROTOCOLS["sgb"].fields()
+    paths = [write_ranks(tmp_path / f"{i}.npz", filled("images", ranks)) for i in range(2)]
+    assert mean_difference_intervals([(paths[0], paths[1])], card, 5)["R"] == [0.0, 0.0]
+    before = paths[0].stat().st_mtime_ns
+    better = [{**one, "rank": np.maximum(one["rank"] - 1, 0)} for one in ranks]
+    write_ranks(paths[0], filled("images", better))
+    os.utime(paths[0], ns=(before + 1, before + 1))  # however coarse the clock of the file system is
+    assert mean_difference_intervals([(paths[0], paths[1])], card, 5)["R"][1] > 0
 
 
 def test_nothing_to_draw():
