@@ -83,8 +83,8 @@ RELCLIP = HEAD + "RELCLIP."
 TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
 # CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
 ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip")
-_JOINED = (RELCLIP + "NEGATIVES", "joined")
-ADAPTERS = {"rcl": (), "text-free": TEXT_FREE, "joined": _JOINED, "text-free-joined": (*TEXT_FREE, *_JOINED)}
+_BLIND = (RELCLIP + "PICTURE", False)
+ADAPTERS = {"rcl": (), "text-free": TEXT_FREE, "blind": _BLIND, "text-free-blind": (*TEXT_FREE, *_BLIND)}
 
 
 SHORT_IMAGES = {"test": 400}

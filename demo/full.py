@@ -84,8 +84,8 @@ PARTS = {
 ON_CLIP_PARTS = {
     "rcl": "CLIP's image side",
     "text-free": "CLIP's image side, text-free control",
-    "joined": "CLIP's image side, joined negatives",
-    "text-free-joined": "CLIP's image side, joined negatives, text-free control",
+    "blind": "CLIP's image side without the picture",
+    "text-free-blind": "CLIP's image side without the picture, text-free control",
 }
 Cell = tuple[str, str, str]  # model, supervision, help in training
 

@@ -63,7 +63,7 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
             if found != width:
                 raise InputError(f"phrases have {found} numbers, CLIP's embeddings of pictures {width}")
             losses = level_losses(node, counts, rule).to(device)
-            adapter = ClipAdapter(width, node.PROJECTION_DIM, LEVELS).to(device)
+            adapter = ClipAdapter(width, node.PROJECTION_DIM, LEVELS, node.PICTURE).to(device)
             loss = fit_adapter(
                 adapter, targets.to(device), losses, SeenPairs(*(part.to(device) for part in pairs)),
                 crops.encoder.scale, node.ADAPTER_STEPS, node.ADAPTER_BATCH, node.ADAPTER_LR, logger.info,

@@ -68,14 +68,16 @@ def test_a_training_ends_with_the_adapter_and_is_tested_with_it(run, tmp_path):
 
 def test_it_is_the_same_with_the_same_seed_and_learns_vectors_without_text(run, tmp_path):
     files = []
-    for name, opts in {"a": (), "b": (), "learnt": (RELCLIP + "TARGETS", "learnt")}.items():
+    controls = {"learnt": (RELCLIP + "TARGETS", "learnt"), "blind": (RELCLIP + "PICTURE", False)}
+    for name, opts in {"a": (), "b": (), **controls}.items():
         status, _, error = run("adapt_clip", *ON, *opts, "OUTPUT_DIR", tmp_path / name)
         assert status == 0, error
         files.append(torch.load(tmp_path / name / "clip_adapter.pth", weights_only=True))
-    first, again, learnt = files
+    first, again, learnt, blind = files
     assert all(torch.equal(value, again["adapter"][name]) for name, value in first["adapter"].items())
     assert not first["targets"] and {value.shape[1] for value in learnt["targets"].values()} == {16}
     assert first["facts"]["pairs"] > 10
+    assert [file["adapter"]["residual.sp.0.weight"].shape[1] for file in (first, blind)] == [16 + 17, 17]
 
 
 def test_what_is_wrong_gets_one_sentence(run, tmp_path):

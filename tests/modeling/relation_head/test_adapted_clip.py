@@ -11,11 +11,11 @@ from maskrcnn_benchmark.utils.errors import InputError
 WIDTH, OBJECTS, PREDICATES = 6, ["man", "dog"], ["on", "near", "under"]
 
 
-@pytest.fixture
-def saved(tmp_path):
+@pytest.fixture(params=[True, False], ids=["with the picture", "without"])
+def saved(tmp_path, request):
     path = tmp_path / "clip_adapter.pth"
     counts = torch.randint(5, (3, 3, 4), generator=torch.Generator().manual_seed(0))
-    adapter = ClipAdapter(WIDTH, 8, LEVELS)
+    adapter = ClipAdapter(WIDTH, 8, LEVELS, request.param)
     save_adapter(path, adapter, torch.nn.Module(), counts, OBJECTS, PREDICATES, {})
     return path, adapter
 
@@ -30,9 +30,11 @@ def opened(path):
 
 def test_what_is_saved_is_read(saved):
     path, adapter = saved
-    found = opened(path).prediction_inputs()
+    adapted = opened(path)
+    found = adapted.prediction_inputs()
     for name, value in adapter.state_dict().items():
         assert torch.equal(found[f"adapter {name}"], value)
+    assert adapted.adapter.picture == adapter.picture
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def make_tables():
     return tables
 
 
-def make_adapter(zero=False):
+def make_adapter(zero=False, picture=True):
     torch.manual_seed(0)
-    adapter = ClipAdapter(DIM, 16, ("sp", "po"))
+    adapter = ClipAdapter(DIM, 16, ("sp", "po"), picture)
     if not zero:
         for residual in adapter.residual.values():
             torch.nn.init.normal_(residual[2].weight, std=0.3)
@@ -59,8 +59,19 @@ def test_at_first_it_is_clip_as_it_is():
         torch.testing.assert_close(v, pairs.embedding)
 
 
-def test_similarity_is_that_of_each_phrase_with_its_own_share_of_the_residual():
-    adapter, pairs, tables = make_adapter(), make_pairs(), make_tables()
+def test_without_the_picture_pairs_differ_by_their_geometry_alone():
+    adapter, pairs = make_adapter(picture=False), make_pairs()
+    found = adapter.embed(pairs.embedding, pairs.geometry)
+    again = adapter.embed(unit(PAIRS, DIM, seed=9), pairs.geometry)
+    assert all(torch.equal(value, again[level]) for level, value in found.items())
+    assert float((found["sp"][0] - found["sp"][1]).detach().abs().max()) > 0.01
+    first = make_adapter(zero=True, picture=False).embed(pairs.embedding, pairs.geometry)["sp"]
+    torch.testing.assert_close(first, torch.full_like(first, DIM**-0.5))
+
+
+@pytest.mark.parametrize("picture", [True, False])
+def test_similarity_is_that_of_each_phrase_with_its_own_share_of_the_residual(picture):
+    adapter, pairs, tables = make_adapter(picture=picture), make_pairs(), make_tables()
     share = {"sp": torch.rand(OBJ, REL), "po": torch.rand(OBJ, REL)}
     with torch.no_grad():
         found = adapter.similarity(pairs.embedding, pairs.geometry, tables, pairs.triplets[:, :2], share)
@@ -70,7 +81,8 @@ def test_similarity_is_that_of_each_phrase_with_its_own_share_of_the_residual():
             cosines = []
             for side, level in enumerate(("sp", "po")):
                 group = int(pairs.triplets[n, side])
-                v = F.normalize(pairs.embedding[n] + share[level][group, p] * residuals[level][n], dim=0)
+                start = adapter.start(pairs.embedding)[n]
+                v = F.normalize(start + share[level][group, p] * residuals[level][n], dim=0)
                 cosines.append(float(v @ tables[level][group, p]))
             assert float(found[n, p]) == pytest.approx(sum(cosines) / 2, abs=1e-5)
 

@@ -34,20 +34,28 @@ class ClipAdapter(nn.Module):
         width: d.
         hidden: width of the hidden layer.
         levels: sp, po.
+        picture: False for the control without the picture: v = normalize(k + MLP(geometry)) with a constant k.
     """
 
-    def __init__(self, width: int, hidden: int, levels: Sequence[str]) -> None:
+    def __init__(self, width: int, hidden: int, levels: Sequence[str], picture: bool = True) -> None:
         super().__init__()
-        self.residual = nn.ModuleDict({level: _residual(width, hidden) for level in levels})
+        self.picture = picture
+        inputs = width + GEOMETRY if picture else GEOMETRY
+        self.residual = nn.ModuleDict({level: _residual(inputs, hidden, width) for level in levels})
 
     def forward(self, embedding: Tensor, geometry: Tensor) -> Dict[str, Tensor]:
         """What each level adds to c, [N, d]."""
-        inputs = torch.cat([embedding, geometry], dim=1)
+        inputs = torch.cat([embedding, geometry], dim=1) if self.picture else geometry
         return {level: residual(inputs) for level, residual in self.residual.items()}
+
+    def start(self, embedding: Tensor) -> Tensor:
+        """c: CLIP's embeddings, or without the picture the same unit vector for all pairs, [N, d]."""
+        return embedding if self.picture else F.normalize(torch.ones_like(embedding), dim=-1)
 
     def embed(self, embedding: Tensor, geometry: Tensor) -> Dict[str, Tensor]:
         """v of each level, unit vectors [N, d]."""
-        return {level: F.normalize(embedding + r, dim=-1) for level, r in self(embedding, geometry).items()}
+        start = self.start(embedding)
+        return {level: F.normalize(start + r, dim=-1) for level, r in self(embedding, geometry).items()}
 
     def similarity(
         self,
@@ -66,23 +74,23 @@ class ClipAdapter(nn.Module):
             labels: int64 [N, 2], classes of subject and object.
             share: of each level, [O, R] in 0 to 1.
         """
-        found = []
+        found, start = [], self.start(embedding)
         for level, residual in self(embedding, geometry).items():
             group = labels[:, 0 if level == "sp" else 1]
             part = share[level].to(residual)[group]  # [N, R]
-            along = group_similarity(embedding, tables[level], group)
+            along = group_similarity(start, tables[level], group)
             further = group_similarity(residual, tables[level], group)
-            square = 1 + 2 * part * (embedding * residual).sum(dim=1, keepdim=True)
+            square = 1 + 2 * part * (start * residual).sum(dim=1, keepdim=True)
             square = square + part**2 * residual.square().sum(dim=1, keepdim=True)
             found.append((along + part * further) / square.clamp(min=1e-12).sqrt())
         return torch.stack(found).mean(dim=0)
 
 
-def _residual(width: int, hidden: int) -> nn.Sequential:
+def _residual(inputs: int, hidden: int, width: int) -> nn.Sequential:
     last = nn.Linear(hidden, width)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(width + GEOMETRY, hidden), nn.ReLU(), last)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), last)
 
 
 def pair_geometry(subjects: Tensor, objects: Tensor, size: Tuple[float, float]) -> Tensor:
