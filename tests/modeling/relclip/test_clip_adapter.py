@@ -75,7 +75,7 @@ def test_similarity_is_that_of_each_phrase_with_its_own_share_of_the_residual(pi
     share = {"sp": torch.rand(OBJ, REL), "po": torch.rand(OBJ, REL)}
     with torch.no_grad():
         found = adapter.similarity(pairs.embedding, pairs.geometry, tables, pairs.triplets[:, :2], share)
-        residuals = adapter(pairs.embedding, pairs.geometry)
+        residuals = adapter(pairs.geometry)
     for n in range(PAIRS):
         for p in range(REL):
             cosines = []

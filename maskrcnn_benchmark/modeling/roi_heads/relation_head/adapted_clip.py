@@ -22,7 +22,7 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.json_files import conform
 from maskrcnn_benchmark.utils.safe_pickle import load_torch, state_dict_of
 
-from .relclip.clip_adapter import GEOMETRY, ClipAdapter
+from .relclip.clip_adapter import ClipAdapter
 from .relclip.controls.learnt import LearntTargets
 from .relclip.defaults import KEY
 
@@ -95,12 +95,6 @@ def _read(path: Path) -> dict[str, Any]:
     return content | {part: {k: v.float() for k, v in found.items()} for part, found in tensors.items()}
 
 
-def _sees_the_picture(state: dict[str, Tensor]) -> bool:
-    """Whether an adapter takes CLIP's embedding beside the geometry; its first layer tells."""
-    first = state.get(f"residual.{LEVELS[0]}.0.weight")
-    return first is None or first.shape[-1:] != (GEOMETRY,)
-
-
 class AdaptedClip:
     """What the adapted image side says of the predicates of pairs; see `second_opinion.Opinion`.
 
@@ -151,7 +145,7 @@ class AdaptedClip:
             try:
                 # without memory of their own, so that sizes cost nothing that the file's tensors do not have
                 with torch.device("meta"):
-                    adapter = ClipAdapter(width, content["hidden"], LEVELS, _sees_the_picture(content["adapter"]))
+                    adapter = ClipAdapter(width, content["hidden"], LEVELS, "constant" not in content["adapter"])
                     targets = LearntTargets(LEVELS, objects, len(names) + 1, width)
                 adapter.load_state_dict(content["adapter"], assign=True)
                 if self.learnt:

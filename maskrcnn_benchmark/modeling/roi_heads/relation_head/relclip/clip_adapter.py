@@ -6,7 +6,7 @@ background included.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -28,34 +28,34 @@ class SeenPairs(NamedTuple):
 
 
 class ClipAdapter(nn.Module):
-    """v = normalize(c + MLP([c, geometry])) for each level, of one hidden layer; at first v is c.
+    """v = normalize(c + MLP(geometry)) for each level, of one hidden layer; at first v is c.
 
     Args:
         width: d.
         hidden: width of the hidden layer.
         levels: sp, po.
-        picture: False for the control without the picture: v = normalize(k + MLP(geometry)) with a constant k.
+        picture: False for the control without the picture, a constant unit vector in place of c.
     """
+
+    constant: Optional[Tensor]
 
     def __init__(self, width: int, hidden: int, levels: Sequence[str], picture: bool = True) -> None:
         super().__init__()
-        self.picture = picture
-        inputs = width + GEOMETRY if picture else GEOMETRY
-        self.residual = nn.ModuleDict({level: _residual(inputs, hidden, width) for level in levels})
+        self.register_buffer("constant", None if picture else torch.full((width,), width**-0.5))
+        self.residual = nn.ModuleDict({level: _residual(hidden, width) for level in levels})
 
-    def forward(self, embedding: Tensor, geometry: Tensor) -> Dict[str, Tensor]:
+    def forward(self, geometry: Tensor) -> Dict[str, Tensor]:
         """What each level adds to c, [N, d]."""
-        inputs = torch.cat([embedding, geometry], dim=1) if self.picture else geometry
-        return {level: residual(inputs) for level, residual in self.residual.items()}
+        return {level: residual(geometry) for level, residual in self.residual.items()}
 
     def start(self, embedding: Tensor) -> Tensor:
         """c: CLIP's embeddings, or without the picture the same unit vector for all pairs, [N, d]."""
-        return embedding if self.picture else F.normalize(torch.ones_like(embedding), dim=-1)
+        return embedding if self.constant is None else self.constant.to(embedding).expand_as(embedding)
 
     def embed(self, embedding: Tensor, geometry: Tensor) -> Dict[str, Tensor]:
         """v of each level, unit vectors [N, d]."""
         start = self.start(embedding)
-        return {level: F.normalize(start + r, dim=-1) for level, r in self(embedding, geometry).items()}
+        return {level: F.normalize(start + r, dim=-1) for level, r in self(geometry).items()}
 
     def similarity(
         self,
@@ -75,7 +75,7 @@ class ClipAdapter(nn.Module):
             share: of each level, [O, R] in 0 to 1.
         """
         found, start = [], self.start(embedding)
-        for level, residual in self(embedding, geometry).items():
+        for level, residual in self(geometry).items():
             group = labels[:, 0 if level == "sp" else 1]
             part = share[level].to(residual)[group]  # [N, R]
             along = group_similarity(start, tables[level], group)
@@ -86,11 +86,11 @@ class ClipAdapter(nn.Module):
         return torch.stack(found).mean(dim=0)
 
 
-def _residual(inputs: int, hidden: int, width: int) -> nn.Sequential:
+def _residual(hidden: int, width: int) -> nn.Sequential:
     last = nn.Linear(hidden, width)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), last)
+    return nn.Sequential(nn.Linear(GEOMETRY, hidden), nn.ReLU(), last)
 
 
 def pair_geometry(subjects: Tensor, objects: Tensor, size: Tuple[float, float]) -> Tensor:
