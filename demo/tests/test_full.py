@@ -13,7 +13,7 @@ from demo.experiments import Experiment, evaluation, relation_step
 from maskrcnn_benchmark.config.load import load_config
 from maskrcnn_benchmark.engine.many_settings import make_settings
 
-MODELS = {**full.MAIN, **full.OTHERS}
+MODELS = {**full.MAIN, **full.VCTREE, **full.OTHERS}
 
 
 def all_trials():
@@ -130,22 +130,22 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
     monkeypatch.setattr(full, "read_run", read_run)
     monkeypatch.setattr(full, "write_report", write_report)
     full.run_full(tmp_path, 7, 0)
-    main, everything = written
-    assert everything[: len(main)] == main
+    main, with_vctree, everything = written
+    assert everything[: len(with_vctree)] == with_vctree and with_vctree[: len(main)] == main
     rows = Counter(
         (run["model"], run.get("part", ""), run["supervision"], run["help"]) for run in everything if "curve" not in run
     )
     assert {count for (model, *_), count in rows.items() if model in full.OTHERS} == {full.FEWER_SEEDS}
     assert {count for (model, *_), count in rows.items() if model not in full.OTHERS} == {full.SEEDS}
-    others = ("Transformer", "GPS-Net", "BGNN", "SQUAT")
-    assert {labels for model, _, labels, _ in rows if model in full.OTHERS} == {"full"}
+    others = ("VCTree", "RelCLIP-VCTree", "Transformer", "GPS-Net", "BGNN", "SQUAT")
+    assert {labels for model, _, labels, _ in rows if model not in full.MAIN} == {"full"}
     for labels in full.SUPERVISIONS:
-        for model in ("Motifs", "VCTree", "RelCLIP", "RelCLIP-VCTree", *(others if labels == "full" else ())):
+        for model in ("Motifs", "RelCLIP", *(others if labels == "full" else ())):
             assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
                 "nothing", "prior", "second opinion", "both"
             }  # fmt: skip
         for part in full.ON_CLIP_PARTS.values():
-            for model in ("RelCLIP", "RelCLIP-VCTree"):
+            for model in ("RelCLIP", *(("RelCLIP-VCTree",) if labels == "full" else ())):
                 assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
     assert (tmp_path / "seed-7" / "trials" / "data").readlink().as_posix() == "../data"
