@@ -235,10 +235,11 @@ def settings_step(root: Path, seed: int, experiment: Experiment, settings: Mappi
     with atomic_write(file) as path:
         path.write_text(json.dumps({name: list(map(_plain, options)) for name, options in settings.items()}, indent=1))
     name, last = f"{experiment.name}-{split}", list(settings)[-1]
-    joined = any(RELCLIP + "ADAPTER" in options for options in settings.values())
-    needs = (experiment.name, *(f"adapter-{experiment.supervision}-{adapter}" for adapter in ADAPTERS if joined))
+    files = {str(option) for options in settings.values() for option in options}
+    adapters = [adapter_step(root, seed, experiment.supervision, adapter) for adapter in ADAPTERS]
+    joined = [step.name for step in adapters if str(step.result) in files]
     return _tool(
-        root, name, "relation_test_settings.py", evaluation(folder / last, split), needs,
+        root, name, "relation_test_settings.py", evaluation(folder / last, split), (experiment.name, *joined),
         "--settings", file, "--split", split, *_common(root, seed, experiment.supervision, folder),
         *_model(root, experiment), *(_joined_base(experiment) if joined else ()),
         "MODEL.WEIGHT", folder / "model_final.pth",

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from demo.experiments import (
-    ADAPTERS,
     DATA_SETS,
     HEAD,
     PRIOR,
@@ -35,11 +34,10 @@ from maskrcnn_benchmark.utils.files import atomic_write
 
 IMAGES = {"val": 300, "test": 600}
 SEEDS, FEWER_SEEDS = 5, 3  # of Motifs, VCTree and RelCLIP, and of the others
-CLIP_LENGTH = ("--steps", 2000)  # twice the short demo's: what CLIP knows decides what it can bring in
 TEXTS = ("pretrained", "untrained", RANDOM)
 SUPERVISIONS = ("full", "distant")  # of Motifs and RelCLIP on it; the others have the first
-LENGTH = ("SOLVER.MAX_ITER", 300, "SOLVER.STEPS", (195, 260))
-TRIAL_LENGTH = ("SOLVER.MAX_ITER", 150, "SOLVER.STEPS", (98, 131))  # half of it
+LENGTH = ("SOLVER.MAX_ITER", 240, "SOLVER.STEPS", (156, 208))
+TRIAL_LENGTH = ("SOLVER.MAX_ITER", 120, "SOLVER.STEPS", (78, 104))  # half of it
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
 FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 300)  # over a hundred trainings take room
 CRITERIA = ("R@50", "mR@50", "zR@50")
@@ -78,7 +76,6 @@ BASES = ("Motifs", "VCTree")  # that CLIP's adapted image side joins
 PARTS = {
     "alignment alone": ((RELCLIP + "USE_RCL", False), "pretrained"),
     "RCL alone": ((RELCLIP + "USE_ALIGNMENT", False), "pretrained"),
-    "related negatives": ((RELCLIP + "NEGATIVES", "related"), "pretrained"),
     "text-free control": (TEXT_FREE, "pretrained"),
     "random vectors": ((), RANDOM),
     "untrained tower": ((), "untrained"),
@@ -89,6 +86,7 @@ ON_CLIP_PARTS = {
     "blind": "CLIP's image side without the picture",
     "text-free-blind": "CLIP's image side without the picture, text-free control",
 }
+JOINED = {"full": tuple(ON_CLIP_PARTS), "distant": ("rcl", "text-free")}  # under each supervision
 Cell = tuple[str, str, str]  # model, supervision, help in training
 
 
@@ -126,20 +124,19 @@ def parts_of(relclip: Experiment) -> list[Experiment]:
 
 
 def test_settings(root: Path, experiment: Experiment) -> dict[str, tuple[dict[str, str], tuple]]:
-    """What may be joined to a trained model in the test.
+    """What may be joined to a trained model in the test; nothing is to RelCLIP's parts.
 
     Returns:
         {name: (tags, options)}; settings with the same tags are one row at several weights
     """
     found: dict[str, tuple[dict[str, str], tuple]] = {"as-it-is": ({"help": experiment.help}, second_opinion(0.0))}
-    if experiment.part:
-        return found
     seen = "both" if experiment.help == "prior" else "second opinion"
     for weight in WEIGHTS:
         found[f"opinion-{weight}"] = ({"help": seen}, second_opinion(weight))
     if experiment.model in BASES:
         on = "RelCLIP" if experiment.model == "Motifs" else f"RelCLIP-{experiment.model}"
-        for adapter, part in ON_CLIP_PARTS.items():
+        for adapter in JOINED[experiment.supervision]:
+            part = ON_CLIP_PARTS[adapter]
             file = adapter_step(root, 0, experiment.supervision, adapter).result
             for weight in WEIGHTS:
                 options = (RELCLIP + "ADAPTER", str(file), RELCLIP + "ALIGNMENT_WEIGHT", weight)
@@ -172,8 +169,8 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         _of_seed(seed, step)
         for seed in seeds
         for step in (
-            *world_steps(roots[seed], seed, IMAGES, TEXTS, CLIP_LENGTH),
-            *(adapter_step(roots[seed], seed, labels, name) for labels in SUPERVISIONS for name in ADAPTERS),
+            *world_steps(roots[seed], seed, IMAGES, TEXTS),
+            *(adapter_step(roots[seed], seed, labels, name) for labels in SUPERVISIONS for name in JOINED[labels]),
         )
     ]
     runs: list[Path] = []
@@ -185,27 +182,27 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         (OTHERS, SUPERVISIONS[:1], seeds[:FEWER_SEEDS]),
     ):
         cells = choose_training(roots[first_seed], first_seed, models, supervisions, worlds, inherited)
-        trained = list(cells.values())
-        if models is MAIN:
-            trained += [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
-        trained = [trained_for(experiment, LENGTH) for experiment in trained]
+        trained = [trained_for(experiment, LENGTH) for experiment in cells.values()]
         pairs = [(seed, experiment) for experiment in trained for seed in own]
         training = [_of_seed(seed, relation_step(roots[seed], seed, e, None)) for seed, e in pairs]
         asked = {(seed, e): test_settings(roots[seed], e) for seed, e in pairs}
         validation = [
-            _of_seed(seed, settings_step(roots[seed], seed, e, _options(asked[seed, e]), "val"))
-            for seed, e in pairs
-            if len(asked[seed, e]) > 1
+            _of_seed(seed, settings_step(roots[seed], seed, e, _options(asked[seed, e]), "val")) for seed, e in pairs
         ]
         run_steps([*worlds, *training, *validation], inherited)
         tests, rows = [], []
+        if models is MAIN:  # of a part nothing is chosen
+            parts = [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
+            parts = [trained_for(part, LENGTH) for part in parts]
+            tests += [_of_seed(seed, relation_step(roots[seed], seed, part)) for part in parts for seed in own]
+            rows += [(seed, part, "", {}) for part in parts for seed in own]
         for experiment in trained:
             folders = [roots[seed] / experiment.name for seed in own]
             kept = choose_settings(folders, asked[own[0], experiment])
             chosen[experiment.name] = kept
             for seed in own:
                 tested = {name: asked[seed, experiment][name] for name in kept}
-                settings = {**tested, **curve(tested)} if experiment.model in CURVES and not experiment.part else tested
+                settings = {**tested, **curve(tested)} if experiment.model in CURVES else tested
                 step = settings_step(roots[seed], seed, experiment, _options(settings), "test")
                 tests.append(_of_seed(seed, step))
                 rows += [(seed, experiment, name, tags) for name, (tags, _) in settings.items()]

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from support import config_of
@@ -61,12 +60,12 @@ def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
         assert (part.text == "random") == config.MODEL.LANGUAGE.BANK_FILE.endswith(".npz")
     assert (nodes["alignment alone"].USE_RCL, nodes["alignment alone"].USE_ALIGNMENT) == (False, True)
     assert (nodes["RCL alone"].USE_RCL, nodes["RCL alone"].USE_ALIGNMENT) == (True, False)
-    assert nodes["text-free control"].TARGETS == "learnt" and nodes["related negatives"].NEGATIVES == "related"
+    assert nodes["text-free control"].TARGETS == "learnt"
     names = [part.name for part in full.parts_of(relclip)]
     assert len(set(names)) == len(names) == len(full.PARTS)
 
 
-@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.ADAPTERS)), ("RelCLIP", 2), ("IMP", 2)])
+@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.ON_CLIP_PARTS)), ("RelCLIP", 2), ("IMP", 2)])
 def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
     """The same weights for everything that is joined, and none for the model as it is."""
     experiment = full.trials(MODELS, model, "full", "nothing")[0]
@@ -80,7 +79,6 @@ def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
     assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN == MARGIN  # the CLIPs' pictures
     curve = make_settings(full._options(full.curve(asked)), config)
     assert len(curve) == (1 + len(full.WEIGHTS)) * len(full.STRENGTHS)  # as it is, and with the second opinion
-    assert list(full.test_settings(tmp_path, replace(experiment, part="RCL alone"))) == ["as-it-is"]
 
 
 def test_the_best_on_all_seeds_validation_images_is_chosen(tmp_path):
@@ -144,11 +142,11 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
             assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
                 "nothing", "prior", "second opinion", "both"
             }  # fmt: skip
-        for part in full.ON_CLIP_PARTS.values():
+        for part in (full.ON_CLIP_PARTS[name] for name in full.JOINED[labels]):
             for model in ("RelCLIP", *(("RelCLIP-VCTree",) if labels == "full" else ())):
                 assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
     assert (tmp_path / "seed-7" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    joined = [f"{adapter}-1.0" for adapter in full.ADAPTERS]
+    joined = [f"{adapter}-1.0" for adapter in full.ON_CLIP_PARTS]
     assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", *joined]

@@ -241,6 +241,9 @@ _C.MODEL.ROI_RELATION_HEAD.CAUSAL.CONTEXT_LAYER = "motifs"
 _C.MODEL.ROI_RELATION_HEAD.CAUSAL.SEPARATE_SPATIAL = False
 _C.MODEL.ROI_RELATION_HEAD.CAUSAL.SPATIAL_FOR_VISION = False
 
+# Width of objects and pairs in PE-Net, whose code has this key in a comment and 2048 in its place.
+_C.MODEL.ROI_RELATION_HEAD.PENET_MLP_DIM = 2048
+
 # PySGG's names: images of rare predicates are shown more often, and frequent relations in them dropped
 # (data/resampling.py, docs/debiasing.md). bilvl, or lvis, which drops nothing.
 _C.MODEL.ROI_RELATION_HEAD.DATA_RESAMPLING = False

@@ -1,7 +1,7 @@
 """PE-Net (Zheng et al., CVPR 2023): pairs are matched with a prototype of each predicate, made from its name.
 
 Shapes: n objects and m pairs of all images of a batch together, C object classes, R predicates (background first in
-both), D roi features, d = 2048 width of objects and pairs, e = 300 word embeddings, H hidden units
+both), D roi features, d width of objects and pairs (PENET_MLP_DIM), e = 300 word embeddings, H hidden units
 (CONTEXT_HIDDEN_DIM).
 """
 
@@ -29,7 +29,7 @@ from .utils_predictors import batch_pairs, class_statistics
 from .utils_relation import greedy_class_nms, relation_task
 
 # Written into the original, too.
-WIDTH, EMBED_DIM, DROPOUT = 2048, 300, 0.2
+EMBED_DIM, DROPOUT = 300, 0.2
 TEMPERATURE = 0.07  # at the start
 PAIR_MARGIN, PROTOTYPE_MARGIN = 1.0, 7.0
 NUM_NEGATIVES = 10  # nearest prototypes that a pair must keep away from
@@ -126,6 +126,7 @@ class PrototypeEmbeddingNetwork(nn.Module):
         self.mode = relation_task(config)
         self.num_obj_cls = config.MODEL.ROI_BOX_HEAD.NUM_CLASSES
         self.nms_thresh = config.TEST.RELATION.LATER_NMS_PREDICTION_THRES
+        width = head.PENET_MLP_DIM
         object_words = object_word_vectors(config, statistics["obj_classes"], EMBED_DIM)
         predicate_words = predicate_word_vectors(config, statistics["rel_classes"], EMBED_DIM)
 
@@ -136,25 +137,25 @@ class PrototypeEmbeddingNetwork(nn.Module):
         self.out_obj = make_fc(head.CONTEXT_HIDDEN_DIM, self.num_obj_cls)
 
         # objects and pairs
-        self.post_emb = nn.Linear(in_channels, WIDTH * 2)
+        self.post_emb = nn.Linear(in_channels, width * 2)
         self.obj_embed = nn.Embedding.from_pretrained(object_words.clone(), freeze=False)
-        self.W_sub, self.W_obj = MLP(EMBED_DIM, WIDTH // 2, WIDTH), MLP(EMBED_DIM, WIDTH // 2, WIDTH)
+        self.W_sub, self.W_obj = MLP(EMBED_DIM, width // 2, width), MLP(EMBED_DIM, width // 2, width)
         self.vis2sem = nn.Sequential(
-            nn.Linear(WIDTH, WIDTH * 2), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH * 2, WIDTH)
+            nn.Linear(width, width * 2), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(width * 2, width)
         )
-        self.gate_sub, self.gate_obj = nn.Linear(WIDTH * 2, WIDTH), nn.Linear(WIDTH * 2, WIDTH)
-        self.linear_sub, self.linear_obj = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.norm_sub, self.norm_obj = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.down_samp = MLP(in_channels, WIDTH, WIDTH)
-        self.gate_pred = nn.Linear(WIDTH * 2, WIDTH)
-        self.linear_rel_rep, self.norm_rel_rep = nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH)
+        self.gate_sub, self.gate_obj = nn.Linear(width * 2, width), nn.Linear(width * 2, width)
+        self.linear_sub, self.linear_obj = nn.Linear(width, width), nn.Linear(width, width)
+        self.norm_sub, self.norm_obj = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.down_samp = MLP(in_channels, width, width)
+        self.gate_pred = nn.Linear(width * 2, width)
+        self.linear_rel_rep, self.norm_rel_rep = nn.Linear(width, width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(DROPOUT)
 
         # prototypes
         self.rel_embed = nn.Embedding.from_pretrained(predicate_words, freeze=False)
-        self.W_pred = MLP(EMBED_DIM, WIDTH // 2, WIDTH)
-        self.linear_pred = nn.Linear(WIDTH, WIDTH)  # not used, as in the original
-        self.project_head = MLP(WIDTH, WIDTH, WIDTH * 2)
+        self.W_pred = MLP(EMBED_DIM, width // 2, width)
+        self.linear_pred = nn.Linear(width, width)  # not used, as in the original
+        self.project_head = MLP(width, width, width * 2)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / TEMPERATURE)))
         self.prototype_similarity = PrototypeSimilarity()
         self.prototype_loss = PrototypeLoss()
