@@ -190,7 +190,8 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
             _of_seed(seed, settings_step(roots[seed], seed, e, _options(asked[seed, e]), "val")) for seed, e in pairs
         ]
         run_steps([*worlds, *training, *validation], inherited)
-        tests, rows = [], []
+        tests: list[Step] = []
+        rows: list[tuple[int, Experiment, str, dict]] = []
         if models is MAIN:  # of a part nothing is chosen
             parts = [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
             parts = [trained_for(part, LENGTH) for part in parts]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,8 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import 
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
+
+from .run_state import MetricsFile, tensorboard_writer
 
 
 def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
@@ -64,15 +68,43 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
                 raise InputError(f"phrases have {found} numbers, CLIP's embeddings of pictures {width}")
             losses = level_losses(node, counts, rule).to(device)
             adapter = ClipAdapter(width, node.PROJECTION_DIM, LEVELS, node.PICTURE).to(device)
-            loss = fit_adapter(
-                adapter, targets.to(device), losses, SeenPairs(*(part.to(device) for part in pairs)),
-                crops.encoder.scale, node.ADAPTER_STEPS, node.ADAPTER_BATCH, node.ADAPTER_LR, logger.info,
-            )  # fmt: skip
+            with _notes(path, node.ADAPTER_STEPS, logger) as note:
+                loss = fit_adapter(
+                    adapter, targets.to(device), losses, SeenPairs(*(part.to(device) for part in pairs)),
+                    crops.encoder.scale, node.ADAPTER_STEPS, node.ADAPTER_BATCH, node.ADAPTER_LR, note,
+                )  # fmt: skip
         facts = {"pairs": len(pairs.weight), "loss": loss, "seed": seed, "settings": dict(node)}
         save_adapter(path, adapter.cpu(), targets.cpu(), counts, objects, predicates, facts)
         logger.info("CLIP's image side, adapted on %d related pairs, is in %s", len(pairs.weight), path)
     synchronize()
     return path
+
+
+@contextlib.contextmanager
+def _notes(path: Path, steps: int, logger: logging.Logger) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Where an adapter's training says how it goes: beside its file, as <stem>_metrics.json and in TensorBoard, each
+    time; in the log now and then.
+
+    Yields:
+        takes the number of steps done, of `steps`, and numbers by name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metrics = MetricsFile(str(path.with_name(f"{path.stem}_metrics.json")), 0)
+    writer = tensorboard_writer(str(path.parent / "tensorboard" / path.stem), 0)
+
+    def note(step: int, numbers: dict[str, float]) -> None:
+        metrics.write({"iteration": step, **numbers})
+        for name, number in numbers.items():
+            writer.add_scalar(name, number, step)
+        if step % max(1, steps // 5) == 0:
+            said = "  ".join(f"{name}: {number:.3f}" for name, number in numbers.items())
+            logger.info("adapting CLIP's image side: step %d/%d  %s", step, steps, said)
+
+    try:
+        yield note
+    finally:
+        metrics.close()
+        writer.close()
 
 
 def related_pairs(cfg, crops: PairCrops) -> SeenPairs:

@@ -1,4 +1,4 @@
-"""What a training run has besides weights: random states, and its lines in metrics.json."""
+"""What a training run has besides weights: random states, and its lines in metrics.json and TensorBoard."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
         raise InputError(f"the checkpoint's random states are damaged: {error!r}; use an older one") from error
 
 
-# -- metrics.json ----------------------------------------------------------------------------------------------------
+# -- metrics.json and TensorBoard ------------------------------------------------------------------------------------
 class MetricsFile:
     """One json object per line, each with an `iteration`; only the main process writes.
 
@@ -83,6 +83,15 @@ class MetricsFile:
             self._stream.close()
 
 
+def tensorboard_writer(folder: str, start_iter: int):
+    """A writer for a folder on the main process, without what was written after `start_iter`; None on others."""
+    if not is_main_process():
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(folder, purge_step=start_iter + 1)
+
+
 def _iteration(line: str) -> float:
     """The iteration of a line; endless for a line that was cut short by a crash."""
     try:
@@ -97,7 +106,7 @@ _OF_A_RUN = (
     "*.pth",
     "last_checkpoint",
     "config.yml",
-    "metrics.json",
+    "*metrics.json",
     "labels.json",
     "log.txt",
     "tensorboard",

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn_benchmark.utils.checkpoint import Checkpointer, clip_grad_norm
-from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_rank, get_world_size, is_main_process, reduce_dict
+from maskrcnn_benchmark.utils.comm import all_gather, anywhere, get_rank, get_world_size, reduce_dict
 from maskrcnn_benchmark.utils.errors import InputError
 from maskrcnn_benchmark.utils.global_batch import start_step, within
 from maskrcnn_benchmark.utils.metric_logger import MetricLogger
 from maskrcnn_benchmark.utils.preemption import Preempted, listening, requested
 
 from .inference import autocast
-from .run_state import MetricsFile, random_states, restore_random_states, seed_everything
+from .run_state import MetricsFile, random_states, restore_random_states, seed_everything, tensorboard_writer
 
 # SGB logs every 200 iterations; shorter runs log more often.
 LOG_PERIOD = 200
@@ -131,7 +131,7 @@ class Trainer:
     def _train(self, data_loader, validate: Callable[[], dict[str, float]] | None) -> None:
         solver, last = self.cfg.SOLVER, self.cfg.SOLVER.MAX_ITER
         metrics = MetricsFile(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json"), self.iteration)
-        writer = _tensorboard(self.cfg.OUTPUT_DIR, self.iteration)
+        writer = tensorboard_writer(os.path.join(self.cfg.OUTPUT_DIR, "tensorboard"), self.iteration)
         if validate is not None and solver.PRE_VAL and self.iteration == 0:
             self.logger.info("Validate before training")
             self._validate(validate, metrics)
@@ -300,12 +300,3 @@ def fix_eval_modules(modules: Sequence[nn.Module]) -> None:
     """Keep parts of a model from learning. They stay in training mode, as in SGB: it decides what they return."""
     for module in modules:
         module.requires_grad_(False)
-
-
-def _tensorboard(output_dir: str, start_iter: int):
-    """A writer below `output_dir` on the main process, without what was written after `start_iter`."""
-    if not is_main_process():
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(os.path.join(output_dir, "tensorboard"), purge_step=start_iter + 1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_run import NAME, write_config
 from support import HEAD
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 RELCLIP = HEAD + "RELCLIP."
 ON = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip")
@@ -78,6 +79,23 @@ def test_it_is_the_same_with_the_same_seed_and_learns_vectors_without_text(run, 
     assert not first["targets"] and {value.shape[1] for value in learnt["targets"].values()} == {16}
     assert first["facts"]["pairs"] > 10
     assert ["constant" in file["adapter"] for file in (first, blind)] == [False, True]
+
+
+def test_its_training_is_in_metrics_and_tensorboard(run, tmp_path):
+    """Beside its file, and anew where it is trained again."""
+    for _ in range(2):
+        status, out, error = run("adapt_clip", *ON, "OUTPUT_DIR", tmp_path)
+        assert status == 0, error
+    assert "step 20/20  loss_rcl_sp: " in out
+    lines = (tmp_path / "clip_adapter_metrics.json").read_text().splitlines()
+    rows = {row["iteration"]: row for row in map(json.loads, lines)}
+    assert list(rows) == list(range(1, 21)) and len(lines) == 20
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "clip_adapter"))
+    events.Reload()
+    for name in ("tau", "alignment_accuracy", "loss_rcl_sp", "loss_rcl_po", "loss"):
+        written = [(event.step, event.value) for event in events.Scalars(name)]
+        assert written == [(step, pytest.approx(row[name])) for step, row in rows.items()], name
+    assert rows[20]["loss"] < rows[1]["loss"]
 
 
 def test_what_is_wrong_gets_one_sentence(run, tmp_path):

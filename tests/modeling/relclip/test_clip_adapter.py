@@ -107,10 +107,13 @@ def test_training_lowers_the_loss_of_what_it_is_given(learnt):
     torch.manual_seed(0)
     targets = LearntTargets(("sp", "po"), OBJ, REL, DIM) if learnt else TextTargets(make_tables())
     before = [parameter.clone() for parameter in targets.parameters()]
-    said = []
+    said = {}
     first = fit_adapter(adapter, targets, losses_of(pairs), pairs, 10.0, 1, 32, 0.003)
-    last = fit_adapter(adapter, targets, losses_of(pairs), pairs, 10.0, 150, 32, 0.003, said.append)
-    assert last < 0.7 * first and len(said) == 5
+    last = fit_adapter(adapter, targets, losses_of(pairs), pairs, 10.0, 150, 32, 0.003, said.__setitem__)
+    assert last < 0.7 * first and list(said) == list(range(1, 151))
+    for numbers in said.values():
+        assert numbers["loss"] == pytest.approx(numbers["loss_rcl_sp"] + numbers["loss_rcl_po"], rel=1e-5)
+    assert said[150]["tau"] == 10 and said[150]["alignment_accuracy"] > said[1]["alignment_accuracy"]
     moved = any(not torch.equal(a, b) for a, b in zip(before, targets.parameters(), strict=True))
     assert moved == learnt
 

@@ -6,16 +6,19 @@ background included.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.language.phrase_index import phrase_components
-from maskrcnn_benchmark.modeling.language.similarity import group_similarity
+from maskrcnn_benchmark.modeling.language.similarity import alignment, group_similarity
+
+from .loss import accuracy
 
 GEOMETRY = 17
+NOTES = 100  # that a training makes
 
 
 class SeenPairs(NamedTuple):
@@ -135,7 +138,7 @@ def fit_adapter(
     steps: int,
     batch: int,
     rate: float,
-    log: Any = None,
+    log: Optional[Callable[[int, Dict[str, float]], None]] = None,
 ) -> float:
     """Train an adapter by RCL alone.
 
@@ -145,7 +148,8 @@ def fit_adapter(
         pairs: foreground pairs of the training set.
         scale: tau, that of CLIP.
         steps, batch, rate: of AdamW, whose rate falls to zero along half a cosine.
-        log: called with a sentence now and then.
+        log: called some `NOTES` times with the number of steps done and what the last one said, by the names that these
+            numbers have in a relation model's training.
 
     Returns:
         the mean loss over the last tenth of the steps.
@@ -159,17 +163,22 @@ def fit_adapter(
         rows = torch.multinomial(pairs.weight, batch, replacement=True)
         v = adapter.embed(pairs.embedding[rows], pairs.geometry[rows])
         tables = targets()
-        parts = [
-            rcl(v[level], tau, tables[level], phrase_components(level, pairs.triplets[rows]))["loss"]
+        triplets = pairs.triplets[rows]
+        parts = {
+            level: rcl(v[level], tau, tables[level], phrase_components(level, triplets))["loss"]
             for level, rcl in losses.items()
-        ]
-        loss = torch.stack(parts).mean()
+        }
+        loss = torch.stack(list(parts.values())).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if step >= steps - max(1, steps // 10):
             last.append(float(loss.detach()))
-        if log is not None and (step + 1) % max(1, steps // 5) == 0:
-            log(f"adapting CLIP's image side: step {step + 1}/{steps}, loss {float(loss.detach()):.3f}")
+        if log is not None and (step + 1) % max(1, steps // NOTES) == 0:
+            with torch.no_grad():
+                similarity = alignment(v, tables, triplets[:, :2], next(iter(losses.values())).num_objects)
+                noted = {f"loss_rcl_{level}": part / len(parts) for level, part in parts.items()}
+                noted.update(loss=loss, tau=tau, alignment_accuracy=accuracy(similarity, triplets))
+                log(step + 1, {name: float(value) for name, value in noted.items()})
     return sum(last) / len(last)

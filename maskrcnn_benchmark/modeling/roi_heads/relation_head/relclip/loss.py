@@ -134,3 +134,8 @@ def level_losses(node: Any, counts: Tensor, rule: NegativeRule) -> nn.ModuleDict
     return nn.ModuleDict(
         {level: RelationalContrastiveLoss(level, dictionary(level, shown), counts, rule) for level in node.LEVELS}
     )
+
+
+def accuracy(similarity: Tensor, triplets: Tensor) -> Tensor:
+    """Share of pairs whose true predicate has the highest similarity [f, R]; nan where there is no pair."""
+    return (similarity[:, 1:].argmax(dim=1) + 1 == triplets[:, 2]).float().mean()

@@ -27,7 +27,7 @@ from maskrcnn_benchmark.modeling.registry import ROI_RELATION_PREDICTOR
 from .base import PairReader, base_class, true_labels
 from .defaults import KEY, check_node
 from .embedding import PairEmbedding, Pairs
-from .loss import level_losses
+from .loss import accuracy, level_losses
 from .targets import TextTargets, make_targets
 
 MAX_LOGIT_SCALE = math.log(100)  # as in CLIP
@@ -186,11 +186,6 @@ class RelCLIP(nn.Module):
             parts = loss(v[level].index_select(0, truth.rows), tau, tables[level], positives)
             losses[f"loss_rcl_{level}"] = self.rcl_weight / len(v) * parts["loss"]
         return losses
-
-
-def accuracy(similarity: Tensor, triplets: Tensor) -> Tensor:
-    """Share of pairs whose true predicate has the highest similarity [f, R]; nan where there is no pair."""
-    return (similarity[:, 1:].argmax(dim=1) + 1 == triplets[:, 2]).float().mean()
 
 
 def true_foreground(
