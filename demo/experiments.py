@@ -84,7 +84,13 @@ TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
 # CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
 ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip")
 _BLIND = (RELCLIP + "PICTURE", False)
-ADAPTERS = {"rcl": (), "text-free": TEXT_FREE, "blind": _BLIND, "text-free-blind": (*TEXT_FREE, *_BLIND)}
+ADAPTERS = {
+    "rcl": (),
+    "fixed-text": (RELCLIP + "ADAPT_TEXT", False),
+    "text-free": TEXT_FREE,
+    "blind": _BLIND,
+    "text-free-blind": (*TEXT_FREE, *_BLIND),
+}
 
 
 SHORT_IMAGES = {"test": 400}

@@ -82,11 +82,12 @@ PARTS = {
 }
 ON_CLIP_PARTS = {
     "rcl": "CLIP's image side",
+    "fixed-text": "CLIP's image side, phrases as they are",
     "text-free": "CLIP's image side, text-free control",
     "blind": "CLIP's image side without the picture",
     "text-free-blind": "CLIP's image side without the picture, text-free control",
 }
-JOINED = {"full": tuple(ON_CLIP_PARTS), "distant": ("rcl", "text-free")}  # under each supervision
+JOINED = {"full": tuple(ON_CLIP_PARTS), "distant": ("rcl", "fixed-text", "text-free")}  # under each supervision
 Cell = tuple[str, str, str]  # model, supervision, help in training
 
 

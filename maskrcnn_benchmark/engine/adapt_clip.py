@@ -24,7 +24,7 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter im
 )
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.defaults import check_node
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import level_losses
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import make_targets
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import MovedTargets, TextTargets, make_targets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.second_opinion import make_crops
 from maskrcnn_benchmark.utils.comm import is_main_process, synchronize
 from maskrcnn_benchmark.utils.errors import InputError
@@ -66,6 +66,8 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
             found = next(iter(targets().values())).shape[-1]
             if found != width:
                 raise InputError(f"phrases have {found} numbers, CLIP's embeddings of pictures {width}")
+            if node.ADAPT_TEXT and isinstance(targets, TextTargets):
+                targets = MovedTargets(targets())
             losses = level_losses(node, counts, rule).to(device)
             adapter = ClipAdapter(width, node.PROJECTION_DIM, LEVELS, node.PICTURE).to(device)
             with _notes(path, node.ADAPTER_STEPS, logger) as note:

@@ -69,14 +69,22 @@ def test_a_training_ends_with_the_adapter_and_is_tested_with_it(run, tmp_path):
 
 def test_it_is_the_same_with_the_same_seed_and_learns_vectors_without_text(run, tmp_path):
     files = []
-    controls = {"learnt": (RELCLIP + "TARGETS", "learnt"), "blind": (RELCLIP + "PICTURE", False)}
+    controls = {
+        "learnt": (RELCLIP + "TARGETS", "learnt"),
+        "blind": (RELCLIP + "PICTURE", False),
+        "phrases as they are": (RELCLIP + "ADAPT_TEXT", False),
+    }
     for name, opts in {"a": (), "b": (), **controls}.items():
         status, _, error = run("adapt_clip", *ON, *opts, "OUTPUT_DIR", tmp_path / name)
         assert status == 0, error
         files.append(torch.load(tmp_path / name / "clip_adapter.pth", weights_only=True))
-    first, again, learnt, blind = files
+    first, again, learnt, blind, plain = files
     assert all(torch.equal(value, again["adapter"][name]) for name, value in first["adapter"].items())
-    assert not first["targets"] and {value.shape[1] for value in learnt["targets"].values()} == {16}
+    assert {value.shape[1] for value in learnt["targets"].values()} == {16} and not plain["targets"]
+    assert first["targets"].keys() == {f"moves.{name}" for name in learnt["targets"]}
+    for name, value in first["targets"].items():
+        assert torch.equal(value, again["targets"][name]) and value[1:].abs().max() > 0
+        assert not value[0].any()  # background's
     assert first["facts"]["pairs"] > 10
     assert ["constant" in file["adapter"] for file in (first, blind)] == [False, True]
 

@@ -14,7 +14,7 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter im
 )
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.controls.learnt import LearntTargets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import NegativeRule, RelationalContrastiveLoss
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import TextTargets
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import MovedTargets, TextTargets
 
 OBJ, REL, DIM, PAIRS = 4, 5, 12, 60
 
@@ -101,11 +101,18 @@ def test_geometry_tells_subject_from_object_and_not_the_size_of_the_image():
     assert torch.isfinite(empty).all() and pair_geometry(first[:0], second[:0], (9, 9)).shape == (0, GEOMETRY)
 
 
-@pytest.mark.parametrize("learnt", [False, True])
-def test_training_lowers_the_loss_of_what_it_is_given(learnt):
+@pytest.mark.parametrize("kind", ["text", "moved", "learnt"])
+def test_training_lowers_the_loss_of_what_it_is_given(kind):
     pairs, adapter = make_pairs(), make_adapter(zero=True)
     torch.manual_seed(0)
-    targets = LearntTargets(("sp", "po"), OBJ, REL, DIM) if learnt else TextTargets(make_tables())
+    tables = make_tables()
+    targets = {
+        "text": lambda: TextTargets(tables),
+        "moved": lambda: MovedTargets(tables),
+        "learnt": lambda: LearntTargets(("sp", "po"), OBJ, REL, DIM),
+    }[kind]()
+    if kind == "moved":  # at first phrases are where the text encoder has them
+        assert all(torch.allclose(table, tables[level], atol=1e-6) for level, table in targets().items())
     before = [parameter.clone() for parameter in targets.parameters()]
     said = {}
     first = fit_adapter(adapter, targets, losses_of(pairs), pairs, 10.0, 1, 32, 0.003)
@@ -115,7 +122,11 @@ def test_training_lowers_the_loss_of_what_it_is_given(learnt):
         assert numbers["loss"] == pytest.approx(numbers["loss_rcl_sp"] + numbers["loss_rcl_po"], rel=1e-5)
     assert said[150]["tau"] == 10 and said[150]["alignment_accuracy"] > said[1]["alignment_accuracy"]
     moved = any(not torch.equal(a, b) for a, b in zip(before, targets.parameters(), strict=True))
-    assert moved == learnt
+    assert moved == (kind != "text")
+    for table in targets().values():
+        norms = table.norm(dim=-1)
+        torch.testing.assert_close(norms[1:, 1:], torch.ones(OBJ - 1, REL - 1))
+        assert not norms[0].any() and not norms[:, 0].any()
 
 
 def test_a_pair_without_weight_is_never_drawn():

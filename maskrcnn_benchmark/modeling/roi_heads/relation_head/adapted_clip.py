@@ -22,12 +22,14 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.json_files import conform
 from maskrcnn_benchmark.utils.safe_pickle import load_torch, state_dict_of
 
+from .relclip.class_vectors import ClassVectors, moved_tables
 from .relclip.clip_adapter import ClipAdapter
 from .relclip.controls.learnt import LearntTargets
 from .relclip.defaults import KEY
 
 FILE = "clip_adapter.pth"
 LEVELS = ("sp", "po")
+_MOVES = "moves."  # what the names of vectors that move phrases begin with
 _NONE = "no adapter that tools/adapt_clip.py wrote"
 
 
@@ -56,7 +58,7 @@ def save_adapter(
     """Write what `load_adapter` reads.
 
     Args:
-        targets: what pairs were aligned with; learnt ones are kept, text is not.
+        targets: what pairs were aligned with; of it what was learnt is kept, text is not.
         counts: of the training set [O, O, R].
         objects, predicates: names without background.
         facts: for the record.
@@ -64,7 +66,7 @@ def save_adapter(
     first = next(iter(adapter.residual.values()))
     content = {
         "adapter": adapter.state_dict(),
-        "targets": targets.state_dict(),  # empty for text, whose tables are no part of it
+        "targets": targets.state_dict(),  # without tables of text
         "width": first[2].out_features,
         "hidden": first[0].out_features,
         "shown": {level: phrase_counts(level, counts).long() for level in LEVELS},
@@ -102,7 +104,8 @@ class AdaptedClip:
 
     Args:
         cfg: RELCLIP.ADAPTER, ALIGNMENT_WEIGHT (gamma) and SHRINKAGE are read.
-        tables: phrases [O, R, d] of the levels sp and po; an adapter of the text-free control has vectors of its own.
+        tables: phrases [O, R, d] of the levels sp and po, which the adapter may move; that of the text-free control has
+            vectors of its own.
         predicates: names of those that are scored, without background.
         scale: tau.
         device: of the tower.
@@ -115,12 +118,12 @@ class AdaptedClip:
             raise InputError(f"{KEY}.SHRINKAGE is {self.shrinkage}; it must be 0 or more and finite")
         self.predicates, self.scale, self.device = list(predicates), scale, device
         self.adapter: ClipAdapter | None = None
-        self.learnt = False
         self.set_tables(tables)
 
     def set_tables(self, tables: dict[str, Tensor]) -> None:
-        if not self.learnt:
-            self.tables = {level: table.to(self.device) for level, table in tables.items()}
+        self.phrases = {level: table.to(self.device) for level, table in tables.items()}
+        if self.adapter is not None:
+            self.tables = self._compared()
 
     def __call__(self, seen: Tensor, geometry: Tensor, labels: Tensor) -> Tensor:
         adapter = self._load()
@@ -140,38 +143,51 @@ class AdaptedClip:
                 )
             content = _read(self.path)
             shown, names, width = content["shown"], list(content["predicates"]), content["width"]
-            objects = len(content["objects"]) + 1
-            self.learnt = bool(content["targets"])
+            objects, vectors = len(content["objects"]) + 1, dict(content["targets"])
+            moves = {name[len(_MOVES) :]: v for name, v in vectors.items() if name.startswith(_MOVES)}
             try:
                 # without memory of their own, so that sizes cost nothing that the file's tensors do not have
                 with torch.device("meta"):
                     adapter = ClipAdapter(width, content["hidden"], LEVELS, "constant" not in content["adapter"])
-                    targets = LearntTargets(LEVELS, objects, len(names) + 1, width)
+                    kind = ClassVectors if moves else LearntTargets
+                    self.vectors = kind(LEVELS, objects, len(names) + 1, width) if vectors else None
                 adapter.load_state_dict(content["adapter"], assign=True)
-                if self.learnt:
-                    targets.load_state_dict(content["targets"], assign=True)
+                if self.vectors is not None:
+                    self.vectors.load_state_dict(moves or vectors, assign=True)
+                    self.vectors.to(self.device).requires_grad_(False)
             except RuntimeError as error:
                 raise InputError(f"{self.path} is {_NONE} ({' '.join(str(error).split())})") from error
             if any(count.shape != (objects, len(names) + 1) for count in shown.values()):
                 raise InputError(f"{self.path} is {_NONE} (counts of {objects - 1} classes, {len(names)} predicates)")
-            if self.learnt:
-                if self.predicates != names:
-                    raise InputError(f"{self.path} has vectors that were learnt for other predicates than these")
-                self.tables = {level: table.detach().to(self.device) for level, table in targets().items()}
-            found = {level: tuple(table.shape) for level, table in self.tables.items()}
-            if found["sp"][0] != objects or found["sp"][2] != width:
+            if isinstance(self.vectors, LearntTargets) and self.predicates != names:
+                raise InputError(f"{self.path} has vectors that were learnt for other predicates than these")
+            found = tuple(self.phrases["sp"].shape)
+            if not isinstance(self.vectors, LearntTargets) and (found[0], found[2]) != (objects, width):
                 raise InputError(
                     f"{self.path} adapts embeddings of {width} numbers for {objects - 1} object classes; found "
-                    f"{found['sp'][2]} numbers and {found['sp'][0] - 1} classes: it belongs to another CLIP or data set"
+                    f"{found[2]} numbers and {found[0] - 1} classes: it belongs to another CLIP or data set"
                 )
-            self.share = {level: self._share(count, names) for level, count in shown.items()}
+            place = {name: number for number, name in enumerate(names, start=1)}
+            self.columns = torch.tensor([0, *(place.get(name, 0) for name in self.predicates)], device=self.device)
+            self.share = {level: self._share(count.to(self.device)) for level, count in shown.items()}
+            self.tables = self._compared()
             self.adapter = adapter.to(self.device).eval().requires_grad_(False)
         return self.adapter
 
-    def _share(self, shown: Tensor, names: list[str]) -> Tensor:
-        """How much of the residual each scored phrase gets, n / (n + SHRINKAGE), 1 where that is 0: [O, R]."""
-        place = {name: number for number, name in enumerate(names, start=1)}
-        columns = torch.tensor([0, *(place.get(name, 0) for name in self.predicates)])
-        count = shown.clamp(min=0).index_fill(1, torch.zeros(1, dtype=torch.int64), 0)
-        count = count[:, columns].to(self.device)
+    def _share(self, shown: Tensor) -> Tensor:
+        """How much of what is learnt each scored phrase gets, n / (n + SHRINKAGE), 1 where that is 0: [O, R]."""
+        none = torch.zeros(1, dtype=torch.int64, device=self.device)
+        count = shown.clamp(min=0).index_fill(1, none, 0)[:, self.columns]
         return count / (count + self.shrinkage) if self.shrinkage > 0 else torch.ones_like(count)
+
+    def _compared(self) -> dict[str, Tensor]:
+        """What pairs are compared with, [O, R, d] of each level.
+
+        A predicate that the adapter does not know is moved by its classes alone.
+        """
+        if self.vectors is None:
+            return self.phrases
+        if isinstance(self.vectors, LearntTargets):
+            return self.vectors()
+        sums = self.vectors.sums()
+        return moved_tables(self.phrases, {x: self.share[x][..., None] * sums[x][:, self.columns] for x in LEVELS})

@@ -16,6 +16,7 @@ from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
 from maskrcnn_benchmark.modeling.language.synonyms import LISTS, judged, listed
 
+from .class_vectors import ClassVectors, moved_tables
 from .controls.learnt import LearntTargets
 from .defaults import KEY
 from .loss import NegativeRule
@@ -37,6 +38,29 @@ class TextTargets(nn.Module):
     def forward(self) -> Dict[str, Tensor]:
         """The table of each level."""
         return {level: getattr(self, level) for level in self.levels}
+
+
+class MovedTargets(TextTargets):
+    """Phrases moved by what is learnt of their classes, a vector each, which starts at zero: normalize(T + a + b).
+
+    The text encoder stays as it is. Phrases that it has close together can come apart, and where training says nothing
+    they stay where it has them. (A residual on text embeddings, as in TaskRes, Yu et al., CVPR 2023; but all phrases
+    that name a class share its vector.)
+
+    Args:
+        tables: phrases [G, R, d] of the levels sp and po.
+    """
+
+    def __init__(self, tables: Mapping[str, Tensor]) -> None:
+        super().__init__(tables)
+        objects, predicates, width = next(iter(tables.values())).shape
+        self.moves = ClassVectors(self.levels, objects, predicates, width)
+        for parameter in self.moves.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self) -> Dict[str, Tensor]:
+        """The table of each level."""
+        return moved_tables(super().forward(), self.moves.sums())
 
 
 def make_targets(
