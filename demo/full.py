@@ -36,15 +36,13 @@ IMAGES = {"val": 300, "test": 600}
 SEEDS, FEWER_SEEDS = 5, 3  # of Motifs, VCTree and RelCLIP, and of the others
 TEXTS = ("pretrained", "untrained", RANDOM)
 SUPERVISIONS = ("full", "distant")  # of Motifs and RelCLIP on it; the others have the first
-LENGTH = ("SOLVER.MAX_ITER", 240, "SOLVER.STEPS", (156, 208))
-TRIAL_LENGTH = ("SOLVER.MAX_ITER", 120, "SOLVER.STEPS", (78, 104))  # half of it
 MIRRORED = ("MODEL.FLIP_AUG", True)  # training images, half of them
 FEW_CHECKPOINTS = ("SOLVER.CHECKPOINT_PERIOD", 300)  # over a hundred trainings take room
 CRITERIA = ("R@50", "mR@50", "zR@50")
 WEIGHTS = (1.0, 1.5, 2.0, 3.0)  # of CLIP's image side in the test; 0.5 is never chosen
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of the logit adjustment that draws a curve
 
-# Tried for each model and each help in training: (frequency bias, learning rate), two of each.
+# Tried for each model and each help in training: (frequency bias, learning rate), two of each, as long as in the end.
 _USUAL = {"nothing": ((True, 0.003), (False, 0.003)), "prior": ((True, 0.003), (True, 0.006))}
 # SGB's rate for it is a tenth
 _SLOWER = {"nothing": ((True, 0.001), (False, 0.003)), "prior": ((True, 0.001), (True, 0.003))}
@@ -92,28 +90,23 @@ Cell = tuple[str, str, str]  # model, supervision, help in training
 
 
 def trials(models: Mapping[str, tuple], model: str, supervision: str, help_given: str) -> list[Experiment]:
-    """How a model may be trained with a help ("nothing" or "prior"): two ways each, to be tried for `TRIAL_LENGTH`."""
+    """How a model may be trained with a help ("nothing" or "prior"): two ways each. Mirrored images help under full
+    supervision and do not under distant supervision (docs/demo.md), for every model alike."""
     predictor, tried, options = models[model]
     prior = PRIOR if help_given == "prior" else ()
+    mirrored = MIRRORED if supervision == "full" else ()
     return [
         Experiment(
             model,
             predictor,
             supervision,
             bias=bias,
-            options=(*options, *prior, "SOLVER.BASE_LR", rate),
+            options=(*options, *prior, "SOLVER.BASE_LR", rate, *FEW_CHECKPOINTS, *mirrored),
             variant="-".join((*(["prior"] if prior else []), f"lr{rate}")),
             help=help_given,
         )
         for bias, rate in tried.get(help_given, ())
     ]
-
-
-def trained_for(experiment: Experiment, length: tuple) -> Experiment:
-    """The experiment with a length. Mirrored images help under full supervision and do not under distant supervision
-    (docs/demo.md), for every model alike."""
-    mirrored = MIRRORED if experiment.supervision == "full" else ()
-    return replace(experiment, options=(*experiment.options, *length, *FEW_CHECKPOINTS, *mirrored))
 
 
 def parts_of(relclip: Experiment) -> list[Experiment]:
@@ -183,7 +176,7 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         (OTHERS, SUPERVISIONS[:1], seeds[:FEWER_SEEDS]),
     ):
         cells = choose_training(roots[first_seed], first_seed, models, supervisions, worlds, inherited)
-        trained = [trained_for(experiment, LENGTH) for experiment in cells.values()]
+        trained = list(cells.values())
         pairs = [(seed, experiment) for experiment in trained for seed in own]
         training = [_of_seed(seed, relation_step(roots[seed], seed, e, None)) for seed, e in pairs]
         asked = {(seed, e): test_settings(roots[seed], e) for seed, e in pairs}
@@ -195,7 +188,6 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         rows: list[tuple[int, Experiment, str, dict]] = []
         if models is MAIN:  # of a part nothing is chosen
             parts = [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
-            parts = [trained_for(part, LENGTH) for part in parts]
             tests += [_of_seed(seed, relation_step(roots[seed], seed, part)) for part in parts for seed in own]
             rows += [(seed, part, "", {}) for part in parts for seed in own]
         for experiment in trained:
@@ -231,7 +223,7 @@ def choose_training(
     worlds: Sequence[Step],
     inherited: int,
 ) -> dict[Cell, Experiment]:
-    """How each model is trained best with each help: by a seed's validation images, in short trainings.
+    """How each model is trained best with each help: by a seed's validation images. That training is done, then.
 
     Args:
         root: folder of the seed.
@@ -245,19 +237,11 @@ def choose_training(
         for labels in supervisions
         for help_given in known
     }
-    # Trials share what the seed has made, through links, and have a folder of their own.
-    folder = root / "trials"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("data", "distant", "detector", "clip", "cache", "features", "crops"):
-        (root / name).mkdir(exist_ok=True)
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(Path("..") / name)
-    short = [trained_for(trial, TRIAL_LENGTH) for group in tried.values() for trial in group]
-    steps = [_of_seed(seed, relation_step(folder, seed, trial, "val")) for trial in short]
-    run_steps([*worlds, *(replace(step, name=f"trial {step.name}") for step in steps)], inherited)
+    steps = [_of_seed(seed, relation_step(root, seed, trial, "val")) for group in tried.values() for trial in group]
+    run_steps([*worlds, *steps], inherited)
     found = {}
     for cell, group in tried.items():
-        best = choose([folder], [trial.name for trial in group])
+        best = choose([root], [trial.name for trial in group])
         found[cell] = next(trial for trial in group if trial.name == best)
     return found
 

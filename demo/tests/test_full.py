@@ -42,7 +42,7 @@ def test_every_model_has_the_same_number_of_trials_with_each_help():
 def test_rows_are_what_their_tags_say(tmp_path):
     for (model, labels, given), group in all_trials().items():
         for trial in group:
-            config = config_of(relation_step(tmp_path, 0, full.trained_for(trial, full.LENGTH)))
+            config = config_of(relation_step(tmp_path, 0, trial))
             head = config.MODEL.ROI_RELATION_HEAD
             assert MODELS[model][0] == head.PREDICTOR and head.SECOND_OPINION.WEIGHT == 0
             assert (head.PHRASE_PRIOR.ON and head.PREDICT_USE_BIAS) == (given == "prior") == (trial.help == "prior")
@@ -109,9 +109,8 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
                 split = step.command[step.command.index("--split") + 1]
                 for name in json.loads((folder / f"settings-{split}.json").read_text()):
                     write_result(folder / name, (0.5, 0.5, 0.9 if name.endswith("1.0") else 0.1), split)
-            elif step.name.startswith("trial"):
-                folder = step.result.parents[2]
-                write_result(folder, (0.5, 0.5, 0.9 if "nobias" in step.name else 0.1))
+            elif step.result == evaluation(step.result.parents[2], "val"):  # a trial
+                write_result(step.result.parents[2], (0.5, 0.5, 0.9 if "nobias" in step.name else 0.1))
         ran.append(names)
 
     def write_report(runs, output, data_per_seed, title, reference, baseline):
@@ -146,7 +145,6 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
             for model in ("RelCLIP", *(("RelCLIP-VCTree",) if labels == "full" else ())):
                 assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
-    assert (tmp_path / "seed-7" / "trials" / "data").readlink().as_posix() == "../data"
     chosen = json.loads((tmp_path / "chosen.json").read_text())
     joined = [f"{adapter}-1.0" for adapter in full.ON_CLIP_PARTS]
     assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", *joined]
