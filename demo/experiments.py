@@ -83,13 +83,13 @@ RELCLIP = HEAD + "RELCLIP."
 TEXT_FREE = (RELCLIP + "TARGETS", "learnt")
 # CLIP's image side adapted by RCL, joined to a predictor that stays as it is -> options of the adapter
 ON_CLIP = (HEAD + "PREDICTOR", "RelCLIPPredictor", RELCLIP + "VISION", "clip")
-_BLIND = (RELCLIP + "PICTURE", False)
+_GEOMETRY = (RELCLIP + "PICTURE", False)
 ADAPTERS = {
-    "rcl": (),
-    "fixed-text": (RELCLIP + "ADAPT_TEXT", False),
-    "text-free": TEXT_FREE,
-    "blind": _BLIND,
-    "text-free-blind": (*TEXT_FREE, *_BLIND),
+    "geometry": _GEOMETRY,
+    "geometry-text-free": (*TEXT_FREE, *_GEOMETRY),
+    "geometry-fixed-text": (RELCLIP + "ADAPT_TEXT", False, *_GEOMETRY),
+    "crops": (),
+    "crops-text-free": TEXT_FREE,
 }
 
 
@@ -118,12 +118,12 @@ SHORT = (
     Experiment(
         "RelCLIP",
         "RelCLIPPredictor",
-        options=PRIOR,
-        variant="on-clip",
+        options=(*ALL_HELP, RELCLIP + "ALIGNMENT_WEIGHT", 2.0),
+        variant="beside-clip",
         trained="motifs-full-predcls-helped",
-        adapter="rcl",
+        adapter="geometry",
         help="both",
-        part="CLIP's image side",
+        part="RCL beside CLIP",
     ),
     Experiment(
         "Motifs", "MotifPredictor", "distant", options=second_opinion(1.0), variant="helped", help="second opinion"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from demo.experiments import (
+    ADAPTERS,
     DATA_SETS,
     HEAD,
     PRIOR,
@@ -78,14 +79,16 @@ PARTS = {
     "random vectors": ((), RANDOM),
     "untrained tower": ((), "untrained"),
 }
-ON_CLIP_PARTS = {
-    "rcl": "CLIP's image side",
-    "fixed-text": "CLIP's image side, phrases as they are",
-    "text-free": "CLIP's image side, text-free control",
-    "blind": "CLIP's image side without the picture",
-    "text-free-blind": "CLIP's image side without the picture, text-free control",
+# RelCLIP joined to a trained model in the test: name -> part in the report, adapter, options of the test
+_BESIDE = second_opinion(1.0)
+JOINED = {
+    "beside": ("RCL beside CLIP", "geometry", _BESIDE),
+    "text-free-beside": ("RCL beside CLIP, text-free control", "geometry-text-free", _BESIDE),
+    "fixed-text-beside": ("RCL beside CLIP, phrases as they are", "geometry-fixed-text", _BESIDE),
+    "geometry": ("RCL without CLIP's picture", "geometry", ()),
+    "crops": ("CLIP's image side", "crops", ()),
+    "crops-text-free": ("CLIP's image side, text-free control", "crops-text-free", ()),
 }
-JOINED = {"full": tuple(ON_CLIP_PARTS), "distant": ("rcl", "fixed-text", "text-free")}  # under each supervision
 Cell = tuple[str, str, str]  # model, supervision, help in training
 
 
@@ -129,12 +132,11 @@ def test_settings(root: Path, experiment: Experiment) -> dict[str, tuple[dict[st
         found[f"opinion-{weight}"] = ({"help": seen}, second_opinion(weight))
     if experiment.model in BASES:
         on = "RelCLIP" if experiment.model == "Motifs" else f"RelCLIP-{experiment.model}"
-        for adapter in JOINED[experiment.supervision]:
-            part = ON_CLIP_PARTS[adapter]
+        for name, (part, adapter, further) in JOINED.items():
             file = adapter_step(root, 0, experiment.supervision, adapter).result
             for weight in WEIGHTS:
-                options = (RELCLIP + "ADAPTER", str(file), RELCLIP + "ALIGNMENT_WEIGHT", weight)
-                found[f"{adapter}-{weight}"] = ({"model": on, "part": part, "help": seen}, options)
+                options = (RELCLIP + "ADAPTER", str(file), RELCLIP + "ALIGNMENT_WEIGHT", weight, *further)
+                found[f"{name}-{weight}"] = ({"model": on, "part": part, "help": seen}, options)
     return found
 
 
@@ -164,7 +166,7 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         for seed in seeds
         for step in (
             *world_steps(roots[seed], seed, IMAGES, TEXTS),
-            *(adapter_step(roots[seed], seed, labels, name) for labels in SUPERVISIONS for name in JOINED[labels]),
+            *(adapter_step(roots[seed], seed, labels, name) for labels in SUPERVISIONS for name in ADAPTERS),
         )
     ]
     runs: list[Path] = []

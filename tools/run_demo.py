@@ -24,7 +24,7 @@ from maskrcnn_benchmark.utils.cli import run
 
 def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     """One seed, Motifs and RelCLIP."""
-    steps = [*world_steps(output, seed, SHORT_IMAGES), adapter_step(output, seed, "full", "rcl")]
+    steps = [*world_steps(output, seed, SHORT_IMAGES), adapter_step(output, seed, "full", "geometry")]
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
     folders = [write_tags(output, seed, experiment) for experiment in SHORT]
     runs = [read_run(folder) for folder in folders]

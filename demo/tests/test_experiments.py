@@ -26,7 +26,7 @@ def test_configurations_fit_the_drawn_vocabulary(name):
 def test_every_step_needs_what_others_make_and_runs_a_tool_that_exists(tmp_path):
     steps = [
         *world_steps(tmp_path, 3, {"val": 4, "test": 5}, TEXTS),
-        adapter_step(tmp_path, 3, "full", "rcl"),
+        adapter_step(tmp_path, 3, "full", "geometry"),
         *(relation_step(tmp_path, 3, experiment) for experiment in SHORT),
     ]
     names = [step.name for step in steps]

@@ -65,7 +65,7 @@ def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
     assert len(set(names)) == len(names) == len(full.PARTS)
 
 
-@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.ON_CLIP_PARTS)), ("RelCLIP", 2), ("IMP", 2)])
+@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.JOINED)), ("RelCLIP", 2), ("IMP", 2)])
 def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
     """The same weights for everything that is joined, and none for the model as it is."""
     experiment = full.trials(MODELS, model, "full", "nothing")[0]
@@ -141,10 +141,10 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
             assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
                 "nothing", "prior", "second opinion", "both"
             }  # fmt: skip
-        for part in (full.ON_CLIP_PARTS[name] for name in full.JOINED[labels]):
+        for part in (part for part, *_ in full.JOINED.values()):
             for model in ("RelCLIP", *(("RelCLIP-VCTree",) if labels == "full" else ())):
                 assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
     chosen = json.loads((tmp_path / "chosen.json").read_text())
-    joined = [f"{adapter}-1.0" for adapter in full.ON_CLIP_PARTS]
+    joined = [f"{name}-1.0" for name in full.JOINED]
     assert chosen["motifs-full-predcls-nobias-lr0.003"] == ["as-it-is", "opinion-1.0", *joined]
