@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from maskrcnn_benchmark.data import get_dataset_statistics, make_data_loader
 from maskrcnn_benchmark.modeling.language.crops import union_boxes
+from maskrcnn_benchmark.modeling.language.image_encoder import ImageEncoder
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.adapted_clip import LEVELS, adapter_file, save_adapter
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.pair_crops import PairCrops
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter import (
     ClipAdapter,
     SeenPairs,
@@ -58,7 +59,7 @@ def adapt_clip(cfg, seed: int, logger: logging.Logger) -> Path:
             cfg.MODEL.LANGUAGE.CACHE_DIR, "crops"
         )
         crops = make_crops(cfg, kept)
-        pairs = related_pairs(cfg, crops)
+        pairs = related_pairs(cfg, crops.embed if node.PICTURE else _no_pictures(crops.encoder))
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             width = pairs.embedding.shape[1]
@@ -109,10 +110,19 @@ def _notes(path: Path, steps: int, logger: logging.Logger) -> Iterator[Callable[
         writer.close()
 
 
-def related_pairs(cfg, crops: PairCrops) -> SeenPairs:
+def _no_pictures(encoder: ImageEncoder) -> Callable[[Tensor, tuple[int, int], Tensor], Tensor]:
+    """In place of `PairCrops.embed`, for an adapter that does not look at embeddings: the same one for every box."""
+    seen = encoder.embed(torch.zeros(1, 3, encoder.resolution, encoder.resolution, device=encoder.device))
+    return lambda image, size, boxes: seen.expand(len(boxes), -1)
+
+
+def related_pairs(cfg, embed: Callable[[Tensor, tuple[int, int], Tensor], Tensor]) -> SeenPairs:
     """The related pairs of the training set, a row for each predicate that was given to a pair.
 
     The predicates of a pair share its weight, by `predicate_weights` where the h5 has them.
+
+    Args:
+        embed: what is seen of boxes of an image, see `PairCrops.embed`.
 
     Raises:
         InputError: there is none.
@@ -137,7 +147,7 @@ def related_pairs(cfg, crops: PairCrops) -> SeenPairs:
             share = np.divide(weights, total, out=np.zeros(len(weights)), where=total > 0)
             first, second = (boxes[torch.from_numpy(ends[:, side]).long()] for side in (0, 1))
             of_row = torch.from_numpy(pair)
-            seen = crops.embed(pixels, (width, height), union_boxes(first, second)).cpu()
+            seen = embed(pixels, (width, height), union_boxes(first, second)).cpu()
             classes = labels[torch.from_numpy(relations[:, :2]).long()].long()
             triplets = torch.cat([classes, torch.from_numpy(relations[:, 2:]).long()], dim=1)
             geometry = pair_geometry(first, second, (width, height))

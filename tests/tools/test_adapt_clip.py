@@ -89,6 +89,14 @@ def test_it_is_the_same_with_the_same_seed_and_learns_vectors_without_text(run, 
     assert ["constant" in file["adapter"] for file in (first, blind)] == [False, True]
 
 
+def test_without_the_picture_no_crop_is_embedded(run, tmp_path):
+    for name, seen in {"without": False, "with": True}.items():
+        cache = ("MODEL.LANGUAGE.CACHE_DIR", tmp_path / name / "cache")
+        status, _, error = run("adapt_clip", *ON, RELCLIP + "PICTURE", seen, *cache, "OUTPUT_DIR", tmp_path / name)
+        assert status == 0, error
+        assert (tmp_path / name / "cache" / "crops").exists() == seen
+
+
 def test_its_training_is_in_metrics_and_tensorboard(run, tmp_path):
     """Beside its file, and anew where it is trained again."""
     for _ in range(2):
