@@ -39,6 +39,11 @@ def newer_config(name: str, task: str, *options):
     return config
 
 
+def narrow_penet(monkeypatch):
+    """Make PE-Net narrow where its width does not matter."""
+    monkeypatch.setitem(default_config.MODEL.ROI_RELATION_HEAD, "PENET_MLP_DIM", 32)
+
+
 def published_config(name: str, task: str):
     """At published sizes: what the small ones replace is the default of SGB or of PySGG."""
     config = newer_config(name, task)

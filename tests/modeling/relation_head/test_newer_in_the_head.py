@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from newer_predictors import CLASSES, NUMBERS, newer_config, settle
+from newer_predictors import CLASSES, NUMBERS, narrow_penet, newer_config, settle
 from support import CHANNELS, HEAD, boxlist, fill, make_batch
 
 from maskrcnn_benchmark.modeling.language.phrase_bank import PhraseBank
-from maskrcnn_benchmark.modeling.roi_heads.relation_head import model_penet
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relation_head import build_roi_relation_head
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_pairwise import gt_rel_proposal_matching
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.utils_relation import obj_prediction_nms
@@ -17,8 +16,8 @@ RESULTS = ("pred_labels", "pred_scores", "rel_pair_idxs", "pred_rel_labels", "pr
 
 @pytest.fixture(params=CLASSES)
 def name(request, monkeypatch):
-    """Short name of a predictor; PE-Net, whose width is written into the code, is made narrow."""
-    monkeypatch.setattr(model_penet, "WIDTH", 32)
+    """Short name of a predictor; PE-Net is made narrow."""
+    narrow_penet(monkeypatch)
     return request.param
 
 

@@ -11,6 +11,7 @@ from newer_predictors import (
     MANIFESTS,
     RECORDED,
     make_newer_predictor,
+    narrow_penet,
     newer_config,
     published_config,
     recorded_inputs,
@@ -39,8 +40,8 @@ def no_initial_values(parity_statistics, monkeypatch):
 
 @pytest.fixture(params=CLASSES)
 def name(request, monkeypatch):
-    """Short name of a predictor; PE-Net, whose width is written into the code, is made narrow."""
-    monkeypatch.setattr(model_penet, "WIDTH", 32)
+    """Short name of a predictor; PE-Net is made narrow."""
+    narrow_penet(monkeypatch)
     return request.param
 
 
