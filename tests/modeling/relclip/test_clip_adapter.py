@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from maskrcnn_benchmark.modeling.language.phrase_index import dictionary
+from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.class_vectors import LearntTargets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter import (
     GEOMETRY,
     ClipAdapter,
@@ -12,7 +13,6 @@ from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.clip_adapter im
     fit_adapter,
     pair_geometry,
 )
-from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.controls.learnt import LearntTargets
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.loss import NegativeRule, RelationalContrastiveLoss
 from maskrcnn_benchmark.modeling.roi_heads.relation_head.relclip.targets import MovedTargets, TextTargets
 

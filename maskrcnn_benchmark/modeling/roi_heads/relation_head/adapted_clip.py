@@ -22,9 +22,8 @@ from maskrcnn_benchmark.utils.files import atomic_write
 from maskrcnn_benchmark.utils.json_files import conform
 from maskrcnn_benchmark.utils.safe_pickle import load_torch, state_dict_of
 
-from .relclip.class_vectors import ClassVectors, moved_tables
+from .relclip.class_vectors import ClassVectors, LearntTargets, moved_tables
 from .relclip.clip_adapter import ClipAdapter
-from .relclip.controls.learnt import LearntTargets
 from .relclip.defaults import KEY
 
 FILE = "clip_adapter.pth"

@@ -42,12 +42,24 @@ class ClassVectors(nn.Module):
         return table
 
 
+class LearntTargets(ClassVectors):
+    """The control that knows no language: for each level these sums, normalised, in place of phrases.
+
+    The same projections, the same loss and the same composition as with text, and no language: what it gains, too, is
+    not owed to language.
+    """
+
+    def forward(self) -> Dict[str, Tensor]:
+        """A table [G, R, d] of each level."""
+        return {level: _as_table(table) for level, table in self.sums().items()}
+
+
 def moved_tables(tables: Mapping[str, Tensor], moves: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """Phrases [O, R, d] of the levels sp and po, moved by as many vectors: unit vectors, zero for background."""
-    return {level: as_table(tables[level] + move) for level, move in moves.items()}
+    return {level: _as_table(tables[level] + move) for level, move in moves.items()}
 
 
-def as_table(vectors: Tensor) -> Tensor:
+def _as_table(vectors: Tensor) -> Tensor:
     """[O, ..., R, d] -> [G, R, d], unit vectors but for background, whose rows are zero."""
     table = F.normalize(vectors, dim=-1)
     for axis in range(table.dim() - 1):

@@ -16,8 +16,7 @@ from maskrcnn_benchmark.modeling.language.errors import LanguageError
 from maskrcnn_benchmark.modeling.language.phrase_bank import phrase_tables
 from maskrcnn_benchmark.modeling.language.synonyms import LISTS, judged, listed
 
-from .class_vectors import ClassVectors, moved_tables
-from .controls.learnt import LearntTargets
+from .class_vectors import ClassVectors, LearntTargets, moved_tables
 from .defaults import KEY
 from .loss import NegativeRule
 

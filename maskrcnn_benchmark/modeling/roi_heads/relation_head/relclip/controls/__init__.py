@@ -1,1 +1,1 @@
-"""What the method is compared with: no context under it, no text in it."""
+"""What the method is compared with: no context under it."""
