@@ -37,7 +37,7 @@ class ClipAdapter(nn.Module):
         width: d.
         hidden: width of the hidden layer.
         levels: sp, po.
-        picture: False for the control without the picture, a constant unit vector in place of c.
+        picture: False: it sees the geometry alone, with a constant unit vector in place of c.
     """
 
     constant: Optional[Tensor]

@@ -68,7 +68,8 @@ def relclip_node() -> CfgNode:
     node.ADAPTER_LR = 0.001
     # It moves phrases, too, by a vector of each class and predicate that is learnt; False: they stay as they are.
     node.ADAPT_TEXT = True
-    # False: the control that sees the geometry of the two boxes alone, a constant in place of CLIP's embedding.
+    # False: it sees the geometry of the two boxes alone, a constant in place of CLIP's embedding, which can join beside
+    # it by SECOND_OPINION.WEIGHT.
     node.PICTURE = True
     # In evaluation a phrase that training shows n times gets n / (n + SHRINKAGE) of what the adapter adds.
     node.SHRINKAGE = 0.0
