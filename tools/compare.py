@@ -24,13 +24,17 @@ def main() -> None:
         "--show", nargs="+", default=[], metavar="MODEL", help="models in plots; the first two also in the pictures"
     )
     parser.add_argument(
-        "--reference", default="", metavar="MODEL", help="compare this one with every other, seed by seed"
+        "--reference",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="compare this one with every other, seed by seed; may be given several times",
     )
     parser.add_argument(
         "--baseline",
         default="",
         metavar="MODEL",
-        help="say what the reference brought over this one, and hold points against its R-mR curve",
+        help="say what each reference brought over this one, and hold points against its R-mR curve",
     )
     parser.add_argument("--title", default="Comparison of relation models", help="heading of the report")
     args = parser.parse_args()

@@ -28,7 +28,7 @@ def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
     folders = [write_tags(output, seed, experiment) for experiment in SHORT]
     runs = [read_run(folder) for folder in folders]
-    return write_report(runs, output, title="RelCLIP's demo", reference="RelCLIP", baseline="Motifs")
+    return write_report(runs, output, title="RelCLIP's demo", references=["RelCLIP"], baseline="Motifs")
 
 
 def main() -> None:

@@ -113,8 +113,8 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
                 write_result(step.result.parents[2], (0.5, 0.5, 0.9 if "nobias" in step.name else 0.1))
         ran.append(names)
 
-    def write_report(runs, output, data_per_seed, title, reference, baseline):
-        assert data_per_seed is True and (reference, baseline) == ("RelCLIP", "Motifs")
+    def write_report(runs, output, data_per_seed, title, references, baseline):
+        assert data_per_seed is True and (references, baseline) == (full.REFERENCES, "Motifs")
         written.append(runs)
         return []
 

@@ -1,4 +1,4 @@
-"""What the reference has more than others: paired by seed, and over resamples of the test images; and the fair table.
+"""What a reference has more than others: paired by seed, and over resamples of the test images; and the fair table.
 
 A comparison is fair between rows that got the same help (tag `help`): the frequency prior of phrases, CLIP's image
 tower as a second opinion, both, or nothing.
@@ -6,9 +6,10 @@ tower as a second opinion, both, or nothing.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats
@@ -45,12 +46,16 @@ class Difference:
         return found if len(found) == len(self.values[metric]) else []
 
 
-def differences(table: Table) -> list[Difference]:
-    """Of the reference and every other row of its supervision that got the same help."""
+def differences(table: Table) -> dict[str, list[Difference]]:
+    """Of each reference, by its name, and every other row of its supervision that got the same help."""
+    return {name: _differences(table, name) for name in table.references}
+
+
+def _differences(table: Table, reference: str) -> list[Difference]:
     found, k = [], str(table.main_k)
     for setting in table.settings:
         fair = [s for s in table.settings if (s.supervision, s.help) == (setting.supervision, setting.help)]
-        chosen = next(iter(called(fair, table.reference)), setting)
+        chosen = next(iter(called(fair, reference)), setting)
         if chosen is setting:
             continue
         ours, theirs = ({run.seed: run for run in each.runs} for each in (chosen, setting))
@@ -67,8 +72,8 @@ def differences(table: Table) -> list[Difference]:
     return found
 
 
-def difference_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
-    """A row for each difference; None where there is none."""
+def difference_cells(table: Table, reference: str, found: Sequence[Difference]) -> Cells | None:
+    """A row for each difference of a reference; None where there is none."""
     if not found:
         return None
     with_interval = all(each.intervals for each in found)
@@ -86,8 +91,8 @@ def difference_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
         rows.append(tuple(row))
     fair = " and help" if any(each.other.help for each in found) else ""
     return plain_cells(
-        title=f"What {table.reference} has more",
-        note=f"{table.reference} of the same supervision{fair} less the model of the row, in percentage points at "
+        title=f"What {reference} has more",
+        note=f"{reference} of the same supervision{fair} less the model of the row, in percentage points at "
         f"{table.main_k}: the mean of the differences of each seed, their spread, and in how many seeds it is above."
         + (
             " 95%: the interval of that mean over resamples of the test images, both models on the same ones."
@@ -101,7 +106,7 @@ def difference_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
 
 
 # -- under fair conditions -------------------------------------------------------------------------------------------
-def fair_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
+def fair_cells(table: Table, found: Mapping[str, Sequence[Difference]]) -> Cells | None:
     """The rows that say which help they got, those with the same help together; None where no row says it.
 
     Args:
@@ -138,22 +143,23 @@ def fair_cells(table: Table, found: Sequence[Difference]) -> Cells | None:
     return Cells(cells.title, cells.note + rule, cells.groups, cells.columns, cells.rows, cells.best, sentences)
 
 
-def _sentences(table: Table, found: Sequence[Difference]) -> tuple[str, ...]:
-    """What the reference itself brought over the baseline with the same help, for each supervision."""
+def _sentences(table: Table, found: Mapping[str, Sequence[Difference]]) -> tuple[str, ...]:
+    """What each reference itself brought over the baseline with the same help, for each supervision."""
+    supervisions = dict.fromkeys(setting.supervision for setting in table.settings)
     sentences = []
-    for supervision in dict.fromkeys(setting.supervision for setting in table.settings):
+    for supervision, reference in itertools.product(supervisions, found):
         rows = [setting for setting in table.settings if setting.supervision == supervision and setting.help]
         said = []
         for help_given in HELP:
             base = next(iter(called([s for s in rows if s.help == help_given], table.baseline)), None)
-            said += [each for each in found if each.other is base]
+            said += [each for each in found[reference] if each.other is base]
         if not said:
             continue
         numbers = sorted({len(each.values["R"]) for each in said})
         seeds = " or ".join(map(str, numbers)) + (" seed" if numbers == [1] else " seeds")
         parts = "; ".join(f"{_WITH[each.other.help]}: {finding(each)}" for each in said)
         sentences.append(
-            f"What {table.reference} itself brought ({table.reference} less {table.baseline} with the same help, "
+            f"What {reference} itself brought ({reference} less {table.baseline} with the same help, "
             f"{supervision} labels, points at {table.main_k}, {seeds}): {parts}."
         )
     return tuple(sentences)

@@ -96,8 +96,8 @@ class Table:
         settings: those of full supervision first, otherwise in the order in which the runs were given.
         curve_points: those that are points of a model's curve, by rising strength.
         kinds_comparable: the two kinds of zero-shot triplets are the same for all runs.
-        reference: the model that is compared with every other one, seed by seed; "" for none.
-        baseline: the model that the reference is to beat: one sentence says what it brought, and points are held
+        references: the models that are compared with every other one, seed by seed.
+        baseline: the model that the references are to beat: a sentence says what each brought, and points are held
             against its curve; "" for none.
     """
 
@@ -108,7 +108,7 @@ class Table:
     settings: tuple[Setting, ...]
     curve_points: tuple[Setting, ...]
     kinds_comparable: bool
-    reference: str
+    references: tuple[str, ...]
     baseline: str
 
     @property
@@ -147,7 +147,7 @@ class Table:
 
 
 def comparison_tables(
-    runs: Sequence[Run], data_per_seed: bool = False, reference: str = "", baseline: str = ""
+    runs: Sequence[Run], data_per_seed: bool = False, references: Sequence[str] = (), baseline: str = ""
 ) -> list[Table]:
     """Put runs into one table per task.
 
@@ -156,7 +156,7 @@ def comparison_tables(
 
     Args:
         data_per_seed: every seed has a test set of its own. Then the runs of a seed must share it.
-        reference, baseline: see `Table`.
+        references, baseline: see `Table`.
 
     Raises:
         InputError: runs that must not stand in one table, the same run twice, or a reference or a baseline that is none
@@ -170,8 +170,8 @@ def comparison_tables(
             raise InputError(f"{runs[place].folder} is given twice")
     order = [*TASKS, *sorted({run.task for run in runs} - TASKS.keys())]
     by_task = {task: [run for run in runs if run.task == task] for task in order}
-    tables = [_table(task, chosen, data_per_seed, reference, baseline) for task, chosen in by_task.items() if chosen]
-    check_names(tables, list(filter(None, (reference, baseline))))
+    tables = [_table(task, chosen, data_per_seed, references, baseline) for task, chosen in by_task.items() if chosen]
+    check_names(tables, [*references, *filter(None, [baseline])])
     return tables
 
 
@@ -193,7 +193,7 @@ def _names_of(setting: Setting) -> tuple[str, str, str]:
     return setting.name, setting.label, setting.model
 
 
-def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str, baseline: str) -> Table:
+def _table(task: str, runs: list[Run], data_per_seed: bool, references: Sequence[str], baseline: str) -> Table:
     _check_protocols(runs)
     settings = _settings(runs)
     if all(setting.curve is not None for setting in settings):
@@ -221,7 +221,7 @@ def _table(task: str, runs: list[Run], data_per_seed: bool, reference: str, base
         settings=tuple(setting for setting in settings if setting.curve is None),
         curve_points=tuple(sorted((s for s in settings if s.curve is not None), key=lambda s: s.curve or 0.0)),
         kinds_comparable=all(len(found) == 1 for found in kinds.values()),
-        reference=reference,
+        references=tuple(references),
         baseline=baseline,
     )
 

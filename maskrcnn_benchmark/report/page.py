@@ -64,8 +64,8 @@ def page(tables: Sequence[Table], show: Sequence[str], title: str, origin: str =
 
     Args:
         show: names of models for plots and pictures, in this order; empty: the first `PLOTTED` of each supervision in
-            plots, and of these the first two in pictures, or the first and the table's reference. Of those named, the
-            first two stand in the pictures.
+            plots, and of these the first two in pictures, or the first and the table's first reference. Of those named,
+            the first two stand in the pictures.
         origin: a line below the title, of where the numbers come from.
 
     Raises:
@@ -97,7 +97,7 @@ def _section(table: Table, show: Sequence[str]) -> str:
         if not chosen:
             continue
         if len(chosen) > len(pictured) and len(pictured) < 2:
-            pictured = _pictured(chosen, "" if show else table.reference)
+            pictured = _pictured(chosen, "" if show else next(iter(table.references), ""))
         every = [setting for setting in table.settings if setting.supervision == supervision]
         for heading, plot in (
             (f"Mean recall over recall, {supervision} labels", tradeoff_plot(table, every)),

@@ -24,7 +24,7 @@ def all_cells(table: Table) -> list[Cells]:
     found = differences(table)
     tables = [
         fair_cells(table, found) or _main(table),
-        difference_cells(table, found),
+        *(difference_cells(table, name, found[name]) for name in found),
         tradeoff_cells(table),
         _recalls(table, "Recall, mean recall and zero-shot recall", ("R", "mR", "zR"), "With graph constraint, in %."),
         _intervals(table),

@@ -24,7 +24,7 @@ def write_report(
     data_per_seed: bool = False,
     show: Sequence[str] = (),
     title: str = "Comparison of relation models",
-    reference: str = "",
+    references: Sequence[str] = (),
     baseline: str = "",
 ) -> list[Table]:
     """Compare runs and write `report.json`, `report.md` and `report.html` into a folder, with date and command; and
@@ -33,7 +33,7 @@ def write_report(
     Args:
         data_per_seed: see `compare`.
         show: names of models in plots and pictures, see `page`.
-        reference, baseline: see `compare`.
+        references, baseline: see `compare`.
 
     Returns:
         the tables, which `markdown` makes into text.
@@ -42,7 +42,7 @@ def write_report(
         InputError: see `compare` and `page`; nothing is written then.
     """
     output = Path(output)
-    tables = comparison_tables(runs, data_per_seed, reference, baseline)
+    tables = comparison_tables(runs, data_per_seed, references, baseline)
     made = provenance()
     origin = "Made on {date} from revision {revision} by: {command}".format(**made)
     contents = {

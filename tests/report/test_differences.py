@@ -52,7 +52,7 @@ def test_the_first_table_puts_rows_with_the_same_help_together(runs):
 
 
 def test_differences_are_of_the_same_help(runs):
-    (table,) = comparison_tables(runs, reference="RelCLIP")
+    (table,) = comparison_tables(runs, references=["RelCLIP"])
     cells = next(cells for cells in all_cells(table) if cells.title == "What RelCLIP has more")
     assert [(row[0], row[5]) for row in cells.rows] == [
         ("Motifs", "+5.0 ± 0.1"),
@@ -62,7 +62,7 @@ def test_differences_are_of_the_same_help(runs):
 
 
 def test_one_sentence_says_what_the_reference_brought_and_no_more_than_that(runs):
-    (table,) = comparison_tables(runs, reference="RelCLIP", baseline="Motifs")
+    (table,) = comparison_tables(runs, references=["RelCLIP"], baseline="Motifs")
     (sentence,) = all_cells(table)[0].findings
     assert sentence == (
         "What RelCLIP itself brought (RelCLIP less Motifs with the same help, full labels, points at 50, 3 seeds): "
@@ -70,8 +70,24 @@ def test_one_sentence_says_what_the_reference_brought_and_no_more_than_that(runs
         "(+1.9 ± 3.7), mR (+1.9 ± 3.7), zR (+1.9 ± 3.7) and F (+1.9 ± 3.7) nothing that can be told from chance."
     )
     assert f"**{sentence}**" in markdown([table])
-    (table,) = comparison_tables(runs, reference="Motifs", baseline="RelCLIP")
+    (table,) = comparison_tables(runs, references=["Motifs"], baseline="RelCLIP")
     assert "without help: less R (-5.0 ± 0.1), mR" in all_cells(table)[0].findings[0]
+
+
+def test_a_part_of_a_model_can_be_a_reference_beside_it(runs):
+    """It is compared where rows got the help that it got, with the model that it is a part of too."""
+    control = "RelCLIP (text-free control)"
+    (table,) = comparison_tables(runs, references=["RelCLIP", control], baseline="Motifs")
+    found = {cells.title: cells.rows for cells in all_cells(table)}
+    assert [(row[0], row[5]) for row in found[f"What {control} has more"]] == [
+        ("Motifs (with prior)", "+1.0 ± 1.0"),
+        ("RelCLIP (with prior)", "-0.9 ± 3.0"),
+    ]
+    whole, part = all_cells(table)[0].findings
+    assert whole.startswith("What RelCLIP itself brought (RelCLIP less Motifs")
+    assert part.startswith(f"What {control} itself brought ({control} less Motifs") and "without help" not in part
+    with pytest.raises(InputError, match="no model 'text-free control'"):
+        comparison_tables(runs, references=["RelCLIP", "text-free control"])
 
 
 def test_what_differs_from_chance():

@@ -104,14 +104,14 @@ def test_a_reference_is_compared_seed_by_seed(tmp_path):
     ]
     folders.append(write_run(tmp_path / "distant", tags={"model": "Motifs", "supervision": "distant"}))
     runs = [read_run(folder) for folder in folders]
-    tables = comparison_tables(runs, reference="RelCLIP")
+    tables = comparison_tables(runs, references=["RelCLIP"])
     (cells,) = (cells for cells in all_cells(tables[0]) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs"]
     assert cells.rows[0][5:] == ("+20.0 ± 14.1", "2 of 2") * 4
     assert "| R@50 difference | R@50 above | mR@50 difference |" in markdown(tables)
     assert "| +20.0 ± 14.1 | 2 of 2 |" in markdown(tables) and "has more" not in markdown(comparison_tables(runs))
     with pytest.raises(InputError, match="no model 'RelClip'"):
-        comparison_tables(runs, reference="RelClip")
+        comparison_tables(runs, references=["RelClip"])
 
 
 def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
@@ -125,7 +125,7 @@ def test_the_reference_is_the_model_and_none_of_its_ablations(tmp_path):
         )
         for name, options in changes.items()
     ]
-    (table,) = comparison_tables([read_run(folder) for folder in folders], reference="RelCLIP")
+    (table,) = comparison_tables([read_run(folder) for folder in folders], references=["RelCLIP"])
     (cells,) = (cells for cells in all_cells(table) if cells.title == "What RelCLIP has more")
     assert [row[0] for row in cells.rows] == ["Motifs", "RelCLIP (USE_RCL False)", "RelCLIP (SCALE_INIT 5.0)"]
 
@@ -209,19 +209,19 @@ def test_pictures_light_up_what_is_pointed_at(written):
 
 
 @pytest.mark.parametrize(
-    "reference, show, expected",
+    "references, show, expected",
     [
-        ("", (), ["Motifs", "VCTree"]),
-        ("RelCLIP", (), ["Motifs", "RelCLIP"]),
-        ("Motifs", (), ["Motifs", "VCTree"]),
-        ("RelCLIP", ("VCTree", "Motifs"), ["VCTree", "Motifs"]),
+        ([], (), ["Motifs", "VCTree"]),
+        (["RelCLIP", "VCTree"], (), ["Motifs", "RelCLIP"]),
+        (["Motifs"], (), ["Motifs", "VCTree"]),
+        (["RelCLIP"], ("VCTree", "Motifs"), ["VCTree", "Motifs"]),
     ],
 )
-def test_the_reference_stands_in_the_pictures_where_nothing_else_is_asked_for(tmp_path, reference, show, expected):
+def test_the_reference_stands_in_the_pictures_where_nothing_else_is_asked_for(tmp_path, references, show, expected):
     image = write_image(tmp_path)
     models = ("Motifs", "VCTree", "RelCLIP")
     folders = [write_run(tmp_path / model, image=image, tags={"model": model}) for model in models]
-    text = page(comparison_tables([read_run(folder) for folder in folders], reference=reference), show, "Three")
+    text = page(comparison_tables([read_run(folder) for folder in folders], references=references), show, "Three")
     assert re.findall(r'<b class="badge">[AB]</b>(\w+)', text)[:2] == expected
 
 
