@@ -189,10 +189,6 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
         run_steps([*worlds, *training, *validation], inherited)
         tests: list[Step] = []
         rows: list[tuple[int, Experiment, str, dict]] = []
-        if models is MAIN:  # of a part nothing is chosen
-            parts = [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
-            tests += [_of_seed(seed, relation_step(roots[seed], seed, part)) for part in parts for seed in own]
-            rows += [(seed, part, "", {}) for part in parts for seed in own]
         for experiment in trained:
             folders = [roots[seed] / experiment.name for seed in own]
             kept = choose_settings(folders, asked[own[0], experiment])
@@ -203,6 +199,10 @@ def run_full(output: Path, first_seed: int, inherited: int) -> list[Table]:
                 step = settings_step(roots[seed], seed, experiment, _options(settings), "test")
                 tests.append(_of_seed(seed, step))
                 rows += [(seed, experiment, name, tags) for name, (tags, _) in settings.items()]
+        if models is MAIN:  # of a part nothing is chosen
+            parts = [part for labels in SUPERVISIONS for part in parts_of(cells["RelCLIP", labels, "nothing"])]
+            tests += [_of_seed(seed, relation_step(roots[seed], seed, part)) for part in parts for seed in own]
+            rows += [(seed, part, "", {}) for part in parts for seed in own]
         run_steps([*worlds, *training, *tests], inherited)
         runs += [write_tags(roots[seed], seed, e, name, **tags) for seed, e, name, tags in rows]
         with atomic_write(output / "chosen.json") as path:

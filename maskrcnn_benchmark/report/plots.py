@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from maskrcnn_benchmark.utils.fonts import cover, told_once
+from maskrcnn_benchmark.utils.json_schemas import HELP
 from maskrcnn_benchmark.utils.visualization import COLOURS
 
 from .grouping import Setting, Table
@@ -28,7 +31,6 @@ _STYLE = {
     "svg.hashsalt": "report",  # the same plot gives the same file
 }
 _MARKERS = "osD^vPX*"
-_LINES = ("-", "--", ":", "-.")
 # Losses that models have in common; the total also holds those of one model only.
 _SHARED_LOSS, _TOTAL_LOSS = "loss_rel", "loss"
 
@@ -72,35 +74,48 @@ def predicate_plot(table: Table, settings: Sequence[Setting]) -> str:
 def tradeoff_plot(table: Table, settings: Sequence[Setting]) -> str:
     """Mean recall over recall: every row a point, the mean over seeds, and where its logits were adjusted a curve.
 
+    Rows that got different help are in panels of their own, with the same axes.
+
     Returns:
         SVG; "" where none of them has a curve.
     """
-    curves = [curve_of(table, setting) for setting in settings]
-    if max(map(len, curves)) < 2:
+    if all(len(curve_of(table, setting)) < 2 for setting in settings):
         return ""
-    cover(table.legend(settings))
-    models = list(dict.fromkeys(setting.label for setting in settings))
-    helps = list(dict.fromkeys(setting.help for setting in settings))
+    helps = sorted({setting.help for setting in settings}, key=("", *HELP).index)
+    panels = {kind: [setting for setting in settings if setting.help == kind] for kind in helps}
+    # the panel says the help, so that a model has one name in all of them
+    labels = {kind: table.legend([replace(setting, help="") for setting in rows]) for kind, rows in panels.items()}
+    names = list(dict.fromkeys(label for every in labels.values() for label in every))
+    cover(names)
+    columns = min(2, len(helps))
+    height = 3.4 * math.ceil(len(helps) / columns) + 0.2 * math.ceil(len(names) / columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(8.6, 4.8), layout="constrained")
-        axis = figure.subplots()
+        figure = Figure(figsize=(5.0 * columns, height), layout="constrained")
+        shape = (math.ceil(len(helps) / columns), columns)
+        axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
         drawn = {}
-        for label, curve in zip(table.legend(settings), curves, strict=True):
-            places = [[table.metric(point, name, table.main_k) for name in ("R", "mR")] for point in curve]
-            if any(None in place for place in places):
-                continue
-            recalls, means = (np.array([100 * place[side].mean for place in places]) for side in (0, 1))
-            colour = COLOURS[models.index(curve[0].label) % len(COLOURS)]
-            style = _LINES[helps.index(curve[0].help) % len(_LINES)]
-            axis.plot(recalls, means, color=colour, linestyle=style, linewidth=1.4, marker=".", markersize=4)
-            (dot,) = axis.plot(
-                recalls[:1], means[:1], color=colour, linestyle=style if len(curve) > 1 else "none",
-                marker=_MARKERS[helps.index(curve[0].help) % len(_MARKERS)], markersize=7,
-            )  # fmt: skip
-            drawn[dot] = label
-        axis.set_xlabel(f"R@{table.main_k} (%)")
-        axis.set_ylabel(f"mR@{table.main_k} (%)")
-        _legend(axis, drawn, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        for axis, (kind, rows) in zip(axes, panels.items(), strict=False):
+            for label, setting in zip(labels[kind], rows, strict=True):
+                places = [
+                    [table.metric(point, name, table.main_k) for name in ("R", "mR")]
+                    for point in curve_of(table, setting)
+                ]
+                if any(None in place for place in places):
+                    continue
+                recalls, means = (np.array([100 * place[side].mean for place in places]) for side in (0, 1))
+                turn, number = divmod(names.index(label), len(COLOURS))
+                style = {"color": COLOURS[number], "marker": _MARKERS[(number + turn) % len(_MARKERS)]}
+                if turn % 2:
+                    style["markerfacecolor"] = "white"
+                axis.plot(recalls, means, color=COLOURS[number], linewidth=1.4, marker=".", markersize=4)
+                (drawn[label],) = axis.plot(recalls[:1], means[:1], linestyle="none", markersize=7, **style)
+            axis.set_title(f"help: {kind}" if kind else "", fontsize=9, loc="left")
+            axis.set_xlabel(f"R@{table.main_k} (%)")
+            axis.set_ylabel(f"mR@{table.main_k} (%)")
+            axis.tick_params(labelbottom=True, labelleft=True)
+        for axis in axes[len(helps) :]:
+            axis.set_axis_off()
+        _legend(figure, {line: label for label, line in drawn.items()}, loc="outside lower center", ncols=columns)
         return _svg(figure)
 
 
@@ -167,9 +182,9 @@ def _mean_curves(setting: Setting) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _legend(axis: Axes, labels: dict[Line2D, str], **options) -> None:
+def _legend(place: Axes | Figure, labels: dict[Line2D, str], **options) -> None:
     """A legend with the labels as they are: matplotlib would leave out some and read mathematics in others."""
-    legend = axis.legend(list(labels), ["label"] * len(labels), frameon=False, **options)
+    legend = place.legend(list(labels), ["label"] * len(labels), frameon=False, **options)
     for text, label in zip(legend.get_texts(), labels.values(), strict=True):
         text.set_parse_math(False)
         text.set_text(label)

@@ -1,15 +1,20 @@
 """Points held against the curve of recall and mean recall that adjusted logits draw."""
 
 import json
+import re
+from html import unescape
 
+import matplotlib
 import numpy as np
 import pytest
 from run_folders import METRICS, write_run
 
 from maskrcnn_benchmark.report import comparison_tables, read_run, write_report
+from maskrcnn_benchmark.report.plots import tradeoff_plot
 from maskrcnn_benchmark.report.tables import all_cells
 from maskrcnn_benchmark.report.tradeoff import above_curve
 from maskrcnn_benchmark.utils.errors import InputError
+from maskrcnn_benchmark.utils.json_schemas import HELP
 
 CURVE = {None: (0.6, 0.2), 0.5: (0.5, 0.4), 1.0: (0.3, 0.5)}
 
@@ -71,6 +76,24 @@ def test_the_plot_is_in_the_page_and_beside_it(runs, tmp_path):
     assert "Mean recall over recall, full labels" in (tmp_path / "out" / "report.html").read_text()
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["tables"][0]["rows"]
     assert [row["curve"] for row in rows] == [None, None, None, 0.5, 1.0, 1]
+
+
+@pytest.mark.filterwarnings("error")  # matplotlib's, of names that leave no room for the points
+def test_rows_with_different_help_are_in_panels_and_every_model_has_one_name(tmp_path):
+    models = ["Motifs", *(f"a model with a long name, number {number}, text-free control" for number in range(20))]
+    found = [
+        run_at(tmp_path / f"{model} {kind} {strength}", 0.5, 0.4, model=model, help=kind, curve=strength)
+        for model in models
+        for kind in HELP
+        for strength in ((None, 0.5) if model == "Motifs" else (None,))
+    ]
+    (table,) = comparison_tables(found)
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # letters as text
+        svg = unescape(tradeoff_plot(table, table.settings))
+    assert [svg.count(f">{name}</text>") for name in models] == [1] * len(models)
+    assert [svg.count(f">help: {kind}</text>") for kind in HELP] == [1] * len(HELP)
+    looks = re.findall(r'<use xlink:href="(#\w+)" x="[\d.]+" y="[\d.]+" style="(fill: #\w+; stroke: #\w+)', svg)
+    assert len(set(looks)) >= len(models)  # no two look alike
 
 
 def test_a_curve_without_its_model_is_one_sentence(runs):
