@@ -87,7 +87,6 @@ _GEOMETRY = (RELCLIP + "PICTURE", False)
 ADAPTERS = {
     "geometry": _GEOMETRY,
     "geometry-text-free": (*TEXT_FREE, *_GEOMETRY),
-    "geometry-fixed-text": (RELCLIP + "ADAPT_TEXT", False, *_GEOMETRY),
     "crops": (),
     "crops-text-free": TEXT_FREE,
 }
