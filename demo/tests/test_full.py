@@ -65,18 +65,21 @@ def test_the_parts_of_relclip_differ_in_nothing_else(tmp_path):
     assert len(set(names)) == len(names) == len(full.PARTS)
 
 
-@pytest.mark.parametrize("model, rows", [("Motifs", 2 + len(full.JOINED)), ("RelCLIP", 2), ("IMP", 2)])
-def test_settings_are_those_that_a_test_takes(model, rows, tmp_path):
+@pytest.mark.parametrize(
+    "model, supervision, joined",
+    [("Motifs", "full", 5), ("Motifs", "distant", 3), ("VCTree", "full", 2), ("RelCLIP", "full", 0)],
+)
+def test_settings_are_those_that_a_test_takes(model, supervision, joined, tmp_path):
     """The same weights for everything that is joined, and none for the model as it is."""
-    experiment = full.trials(MODELS, model, "full", "nothing")[0]
+    experiment = full.trials(MODELS, model, supervision, "nothing")[0]
     asked = full.test_settings(tmp_path, experiment)
     config = load_config("configs/demo/relation.yaml", ["MODEL.ROI_RELATION_HEAD.RELCLIP.VISION", "clip"])
     made = {setting.name: setting.cfg for setting in make_settings(full._options(asked), config)}
     groups = Counter(json.dumps(tags, sort_keys=True) for tags, _ in asked.values())
-    assert sorted(groups.values()) == [1, *[len(full.WEIGHTS)] * (rows - 1)]
+    assert sorted(groups.values()) == [1, *[len(full.WEIGHTS)] * (1 + joined)]
     assert made["as-it-is"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 0
-    assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 1.5
-    assert made["opinion-1.5"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN == MARGIN  # the CLIPs' pictures
+    assert made["opinion-3.0"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.WEIGHT == 3
+    assert made["opinion-3.0"].MODEL.ROI_RELATION_HEAD.SECOND_OPINION.MARGIN == MARGIN  # the CLIPs' pictures
     curve = make_settings(full._options(full.curve(asked)), config)
     assert len(curve) == (1 + len(full.WEIGHTS)) * len(full.STRENGTHS)  # as it is, and with the second opinion
 
@@ -88,10 +91,10 @@ def test_the_best_on_all_seeds_validation_images_is_chosen(tmp_path):
     for place, folder in enumerate(folders):
         for name in asked:
             write_result(folder / name, (0.5, 0.5, 0.5))
-        write_result(folder / "opinion-1.5", (0.5, 0.8, 0.6) if place == 0 else (0.5, 0.5, 0.2))
+        write_result(folder / "opinion-3.0", (0.5, 0.8, 0.6) if place == 0 else (0.5, 0.5, 0.2))
         write_result(folder / "opinion-2.0", (0.5, 0.6, 0.5))
     assert full.choose_settings(folders, asked) == ["as-it-is", "opinion-2.0"]
-    assert full.choose(folders[:1], list(asked)) == "opinion-1.5"
+    assert full.choose(folders[:1], list(asked)) == "opinion-3.0"
 
 
 def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
@@ -141,9 +144,10 @@ def test_a_run_goes_from_trials_to_the_report(monkeypatch, tmp_path):
             assert {given for m, part, s, given in rows if (m, part, s) == (model, "", labels)} == {
                 "nothing", "prior", "second opinion", "both"
             }  # fmt: skip
-        for part in (part for part, *_ in full.JOINED.values()):
-            for model in ("RelCLIP", *(("RelCLIP-VCTree",) if labels == "full" else ())):
-                assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == {"second opinion", "both"}
+        for part, *_, where in full.JOINED.values():
+            for base, model in (("Motifs", "RelCLIP"), ("VCTree", "RelCLIP-VCTree")):
+                asked = {"second opinion", "both"} if (base, labels) in where else set()
+                assert {g for m, p, s, g in rows if (m, p, s) == (model, part, labels)} == asked
         assert {p for m, p, s, g in rows if (m, s, g) == ("RelCLIP", labels, "nothing")} == {"", *full.PARTS}
     chosen = json.loads((tmp_path / "chosen.json").read_text())
     joined = [f"{name}-1.0" for name in full.JOINED]
