@@ -16,7 +16,7 @@ from pathlib import Path
 import checkout  # noqa: F401
 
 from demo.experiments import SHORT, SHORT_IMAGES, adapter_step, relation_step, world_steps, write_tags
-from demo.full import run_full
+from demo.full import REFERENCES, run_full
 from demo.pipeline import claimed, run_steps
 from maskrcnn_benchmark.report import Table, markdown, read_run, write_report
 from maskrcnn_benchmark.utils.cli import run
@@ -28,7 +28,7 @@ def run_short(output: Path, seed: int, inherited: int) -> list[Table]:
     run_steps([*steps, *(relation_step(output, seed, experiment) for experiment in SHORT)], inherited)
     folders = [write_tags(output, seed, experiment) for experiment in SHORT]
     runs = [read_run(folder) for folder in folders]
-    return write_report(runs, output, title="RelCLIP's demo", references=["RelCLIP"], baseline="Motifs")
+    return write_report(runs, output, title="RelCLIP's demo", references=REFERENCES, baseline="Motifs")
 
 
 def main() -> None:
