@@ -171,7 +171,7 @@ def comparison_tables(
     order = [*TASKS, *sorted({run.task for run in runs} - TASKS.keys())]
     by_task = {task: [run for run in runs if run.task == task] for task in order}
     tables = [_table(task, chosen, data_per_seed, references, baseline) for task, chosen in by_task.items() if chosen]
-    check_names(tables, [*references, *filter(None, [baseline])])
+    check_names(tables, [*references, *([baseline] if baseline else [])])
     return tables
 
 

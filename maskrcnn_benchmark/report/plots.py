@@ -88,11 +88,10 @@ def tradeoff_plot(table: Table, settings: Sequence[Setting]) -> str:
     names = list(dict.fromkeys(label for every in labels.values() for label in every))
     cover(names)
     columns = min(2, len(helps))
-    height = 3.4 * math.ceil(len(helps) / columns) + 0.2 * math.ceil(len(names) / columns)
+    rows_of_panels, rows_of_names = (math.ceil(len(each) / columns) for each in (helps, names))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.0 * columns, height), layout="constrained")
-        shape = (math.ceil(len(helps) / columns), columns)
-        axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
+        figure = Figure(figsize=(5.0 * columns, 3.4 * rows_of_panels + 0.2 * rows_of_names), layout="constrained")
+        axes = figure.subplots(rows_of_panels, columns, sharex=True, sharey=True, squeeze=False).ravel()
         drawn = {}
         for axis, (kind, rows) in zip(axes, panels.items(), strict=False):
             for label, setting in zip(labels[kind], rows, strict=True):
